@@ -1,0 +1,1 @@
+"""One thin module per tool. They do as they are told and decide nothing."""

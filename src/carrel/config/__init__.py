@@ -1,0 +1,1 @@
+"""The text of carrel.toml to a Site and back."""

@@ -1,0 +1,299 @@
+"""The text of carrel.toml to a Site, or all of its faults at once.
+
+Used by every command. Looks at secret files only to say whether they can be read; never at values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from carrel.config import schema
+from carrel.core.site import (
+    Ai,
+    AiMode,
+    ImageRecipe,
+    Limits,
+    Password,
+    PasswordHash,
+    Provider,
+    SecretFile,
+    Site,
+    Tls,
+    TlsMode,
+    User,
+)
+from carrel.errors import ConfigError
+
+SECRET_SIZE = 65536
+"""A file larger than this is not a password or a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: where, why, and what to do."""
+
+    path: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}. {self.remedy[:1].upper()}{self.remedy[1:]}."
+
+
+class Faulty(ConfigError):
+    """A configuration with faults; all of them."""
+
+    def __init__(self, file: Path, faults: tuple[Fault, ...]) -> None:
+        count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        super().__init__(f"{file} has {count}. Nothing was changed.\n{lines}")
+        self.faults = faults
+
+
+def read(file: Path) -> str:
+    """The text of the configuration file."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no configuration at {file}.",
+            fix="make one with `carrel init`, or name another with --config FILE",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read.", why=str(error)) from error
+
+
+def load(file: Path) -> Site:
+    """The Site that `file` describes; relative paths in it start from its directory."""
+    return parse(read(file), file)
+
+
+def parse(text: str, file: Path) -> Site:
+    """The Site of `text`; `file` is where the text comes from."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Faulty(file, (Fault("file", f"not TOML: {error}", "mend that line"),)) from error
+    faults: list[Fault] = []
+    document: schema.Document | None = None
+    try:
+        document = schema.Document.model_validate(data)
+    except ValidationError as error:
+        faults += [_fault(detail) for detail in error.errors(include_url=False)]  # type: ignore[arg-type]
+    if document is not None:
+        site = _site(document, file.resolve().parent)
+        faults += [*_conflicts(document, site), *_secret_faults(document, site)]
+    if faults or document is None:
+        raise Faulty(file, tuple(faults))
+    return site
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema of the configuration, with descriptions, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema.Document.model_json_schema(),
+    }
+
+
+def _fault(detail: dict[str, typing.Any]) -> Fault:
+    where = [str(part) for part in detail["loc"] if part != "[key]"]
+    path = ".".join(where) or "file"
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "carrel":
+            return Fault(path, context["reason"], context["remedy"])
+        case "extra_forbidden":
+            return Fault(path, "unknown key", _did_you_mean(where))
+        case "missing":
+            return Fault(path, "missing", "add it; `carrel init --print` shows an example")
+        case "literal_error":
+            return Fault(path, f"not one of {context['expected']}", "choose one of these")
+        case _:
+            reason = detail["msg"][:1].lower() + detail["msg"][1:]
+            return Fault(path, reason, "see `carrel config schema` for what is expected")
+
+
+def _did_you_mean(where: list[str]) -> str:
+    known = _keys_at(where[:-1])
+    close = difflib.get_close_matches(where[-1], known, n=1)
+    if close:
+        return f'did you mean "{close[0]}"?'.rstrip("?") + "? Otherwise remove it"
+    return f"remove it; known here: {', '.join(known)}"
+
+
+def _keys_at(where: list[str]) -> list[str]:
+    model: type[BaseModel] = schema.Document
+    parts = iter(where)
+    for part in parts:
+        annotation = model.model_fields[part].annotation
+        if typing.get_origin(annotation) is dict:
+            annotation = typing.get_args(annotation)[1]
+            next(parts, None)
+        model = _model(annotation)
+    return list(model.model_fields)
+
+
+def _model(annotation: object) -> type[BaseModel]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(_model(arg) for arg in typing.get_args(annotation) if arg is not type(None))
+    raise TypeError(f"no table: {annotation}")
+
+
+def _site(document: schema.Document, folder: Path) -> Site:
+    def absolute(path: str) -> str:
+        return os.path.normpath(folder / path)
+
+    def secret(path: str | None) -> SecretFile | None:
+        return None if path is None else SecretFile(absolute(path))
+
+    tls, image = document.tls, document.image
+    everyone = _limits(document.limits, Limits())
+    return Site(
+        domain=document.domain,
+        storage=absolute(document.storage.base),
+        tls=Tls(
+            mode=TlsMode(tls.mode),
+            email=tls.email,
+            dns_provider=tls.dns_provider,
+            credentials=secret(tls.credentials_file),
+            certificate=absolute(tls.certificate_file) if tls.certificate_file else "",
+            key=secret(tls.key_file),
+        ),
+        image=ImageRecipe(
+            base=image.base,
+            packages=image.packages,
+            extensions=tuple(
+                absolute(item) if item.endswith(".vsix") else item for item in image.extensions
+            ),
+        ),
+        ai=_ai(document.ai, secret),
+        local_port=document.local.port,
+        users=tuple(
+            User(
+                name=name,
+                password=_password(table, absolute),
+                limits=_limits(table.limits, everyone),
+                port=table.port,
+            )
+            for name, table in document.users.items()
+        ),
+    )
+
+
+def _ai(table: schema.AiTable, secret: typing.Callable[[str | None], SecretFile | None]) -> Ai:
+    providers = tuple(
+        Provider(name, secret(entry.api_key_file), entry.base_url or "", entry.models)
+        for name, entry in table.providers.items()
+    )
+    first = next((f"{p.name}/{p.models[0]}" for p in providers if p.models), "")
+    return Ai(AiMode(table.mode), providers, table.model or first)
+
+
+def _limits(table: schema.LimitsTable, base: Limits) -> Limits:
+    memory = table.memory or base.memory
+    soft = table.memory_soft or (memory * 5 // 6 if table.memory else base.memory_soft)
+    return Limits(
+        memory=memory,
+        memory_soft=soft,
+        cpus=table.cpus or base.cpus,
+        processes=table.processes or base.processes,
+    )
+
+
+def _password(table: schema.UserTable, absolute: typing.Callable[[str], str]) -> Password:
+    if table.password_hash is not None:
+        return PasswordHash(table.password_hash)
+    return SecretFile(absolute(table.password_file or ""))
+
+
+def _conflicts(document: schema.Document, site: Site) -> Iterator[Fault]:
+    ports: dict[int, str] = {site.local_port: "local.port"}
+    if document.limits.memory_soft is not None:
+        yield from _soft_above_hard("limits", _limits(document.limits, Limits()))
+    for user in site.users:
+        where = f"users.{user.name}"
+        table = document.users[user.name]
+        if (table.password_file is None) == (table.password_hash is None):
+            yield Fault(
+                where,
+                "needs exactly one of password_file and password_hash",
+                f"`carrel user passwd {user.name}` writes a password file",
+            )
+        if table.limits.memory_soft is not None or table.limits.memory is not None:
+            yield from _soft_above_hard(f"{where}.limits", user.limits)
+        if user.port is not None:
+            taken = ports.setdefault(user.port, f"{where}.port")
+            if taken != f"{where}.port":
+                yield Fault(f"{where}.port", f"{user.port} is already {taken}", "choose another")
+    yield from _ai_conflicts(site.ai)
+
+
+def _soft_above_hard(where: str, limits: Limits) -> Iterator[Fault]:
+    if limits.memory_soft > limits.memory:
+        yield Fault(
+            f"{where}.memory_soft", "larger than memory, the hard limit", "lower it or raise memory"
+        )
+
+
+def _ai_conflicts(ai: Ai) -> Iterator[Fault]:
+    if ai.mode is not AiMode.OFF and not ai.providers:
+        yield Fault("ai.providers", f"empty, but ai.mode is {ai.mode}", "add one, or set mode off")
+    for provider in ai.providers:
+        where = f"ai.providers.{provider.name}"
+        if provider.base_url and not provider.models:
+            yield Fault(f"{where}.models", "empty, but needed with base_url", "name the models")
+        if not provider.base_url and provider.api_key is None:
+            yield Fault(where, "has neither api_key_file nor base_url", "add the file with its key")
+    owner = ai.model.partition("/")[0]
+    if ai.model and owner not in {provider.name for provider in ai.providers}:
+        yield Fault("ai.model", f'no provider "{owner}" is configured', "write PROVIDER/MODEL")
+
+
+def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:
+    references: list[tuple[str, SecretFile]] = [
+        (f"users.{user.name}.password_file", user.password)
+        for user in site.users
+        if isinstance(user.password, SecretFile) and document.users[user.name].password_file
+    ]
+    if site.ai.mode is AiMode.SHARED_KEYS:
+        references += [
+            (f"ai.providers.{provider.name}.api_key_file", provider.api_key)
+            for provider in site.ai.providers
+            if provider.api_key is not None
+        ]
+    for where, reference in references:
+        fault = _secret_fault(where, reference.path)
+        if fault is not None:
+            yield fault
+    for item in site.image.extensions:
+        if item.endswith(".vsix") and not Path(item).is_file():
+            yield Fault("image.extensions", f"there is no file {item}", "check the path")
+
+
+def _secret_fault(where: str, path: str) -> Fault | None:
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return Fault(where, f"there is no file {path}", "make it, or mend the path")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return Fault(where, f"{path} cannot be read: {reason}", "mend its owner and mode")
+    if len(content) > SECRET_SIZE:
+        return Fault(where, f"{path} is too large for a secret", "check the path")
+    if not content.strip():
+        return Fault(where, f"{path} is empty", "write the secret into it")
+    if b"\0" in content or len(content.strip().splitlines()) != 1:
+        return Fault(where, f"{path} is not one line of text", "keep only the secret in it")
+    return None

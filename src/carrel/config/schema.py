@@ -1,0 +1,218 @@
+"""The shape of carrel.toml: every key, its type, default and description.
+
+The JSON Schema and the reference page are generated from here. Rules that involve two keys, other
+files or the machine are in config.load.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from carrel.core import names
+from carrel.core.site import GIB, KIB, MIB
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])(?:i?B)?", re.IGNORECASE)
+UNITS = {"K": KIB, "M": MIB, "G": GIB}
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"{LABEL}(\.{LABEL})+")
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+EXTENSION_ID = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9-]*\.[A-Za-z0-9][A-Za-z0-9._-]*(@[0-9A-Za-z.+-]+)?"
+)
+IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]*")
+PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}")
+MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+PATH = re.compile(r"[^\x00-\x1f\x7f\"'\\$;:{}%,*?\[\]]+")
+ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+SMALLEST_MEMORY = 256 * MIB
+
+
+def wrong(reason: str, remedy: str) -> PydanticCustomError:
+    """A fault with its remedy, as config.load expects it."""
+    return PydanticCustomError("carrel", "{reason}", {"reason": reason, "remedy": remedy})
+
+
+def size(value: object) -> object:
+    """`2.5G`, `512M` or a number of bytes, as bytes."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise wrong("a size is text like 3G", 'write "512M" or "2.5G"')
+    if isinstance(value, int):
+        return value
+    match = SIZE.fullmatch(value.strip())
+    if match is None:
+        raise wrong(f'"{value}" is not a size', 'write "512M" or "2.5G"')
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def matching(pattern: re.Pattern[str], what: str, remedy: str) -> AfterValidator:
+    """A validator: the whole text has to match."""
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise wrong(f'"{value}" is not {what}', remedy)
+        return value
+
+    return AfterValidator(check)
+
+
+def enough_memory(value: int) -> int:
+    """Less than this, and VS Code does not start."""
+    if value < SMALLEST_MEMORY:
+        raise wrong(
+            "less memory than VS Code needs to start", 'give at least "256M"; "2G" is usual'
+        )
+    return value
+
+
+def user_name(value: str) -> str:
+    """A name that is safe as an account, a host name and a path."""
+    if not names.USER_NAME.fullmatch(value):
+        raise wrong(
+            f'"{value}" cannot be a user name',
+            "use 1 to 31 lower-case letters and digits, a letter first, no hyphen",
+        )
+    if value in names.RESERVED_NAMES:
+        raise wrong(f'"{value}" is reserved', "choose another name")
+    return value
+
+
+def extension(value: str) -> str:
+    """An Open VSX id or the path of a .vsix file."""
+    if not value.endswith(".vsix") and not EXTENSION_ID.fullmatch(value):
+        raise wrong(
+            f'"{value}" is not an extension',
+            'write an Open VSX id like "ms-python.python", or the path of a .vsix file',
+        )
+    return value
+
+
+Size = Annotated[int, BeforeValidator(size), AfterValidator(enough_memory)]
+Path = Annotated[
+    str, matching(PATH, "a usable path", "use no quotes, colons, commas, braces or wildcards")
+]
+Domain = Annotated[str, matching(DOMAIN, "a domain", 'write it like "code.example.org"')]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+UserName = Annotated[str, AfterValidator(user_name)]
+ProviderName = Annotated[
+    str, matching(PROVIDER, "a provider name", 'use letters, digits and hyphens, like "anthropic"')
+]
+Package = Annotated[str, matching(PACKAGE, "a Debian package", "see `apt-cache search WORD`")]
+Extension = Annotated[str, AfterValidator(extension)]
+ImageName = Annotated[
+    str, matching(IMAGE, "an image", 'write auto, debian, or a reference like "name/image:1.2"')
+]
+Model = Annotated[str, matching(MODEL, "a model", 'write the name the provider uses, like "gpt-5"')]
+Url = Annotated[str, matching(HTTP_URL, "a base URL", 'write it like "https://host.example/v1"')]
+Hash = Annotated[str, matching(ARGON2, "an argon2 hash", "make one with `carrel user passwd NAME`")]
+
+
+class Strict(BaseModel):
+    """Unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TlsTable(Strict):
+    """Where the wildcard certificate for the domain comes from."""
+
+    mode: Literal["acme", "files", "local"] = Field(
+        "local",
+        description="acme: Let's Encrypt by DNS-01; files: your own; local: Carrel's own authority",
+    )
+    email: str = Field("", description="acme: whom the authority warns")
+    dns_provider: str = Field("", description="acme: the DNS provider's name in lego")
+    credentials_file: Path | None = Field(None, description="acme: environment file for lego")
+    certificate_file: Path | None = Field(None, description="files: the full chain, PEM")
+    key_file: Path | None = Field(None, description="files: the private key, PEM")
+
+
+class ImageTable(Strict):
+    """What every workspace runs."""
+
+    base: ImageName = Field(
+        "auto",
+        description="auto: Debian 13 from a registry, or from the machine's own apt sources; "
+        "debian: always the latter; or any image reference",
+    )
+    packages: tuple[Package, ...] = Field((), description="more Debian packages")
+    extensions: tuple[Extension, ...] = Field(
+        ("sst-dev.opencode",), description="VS Code extensions: Open VSX ids or .vsix paths"
+    )
+
+
+class LimitsTable(Strict):
+    """What one workspace may use."""
+
+    memory: Size | None = Field(None, description="hard limit; default 3G")
+    memory_soft: Size | None = Field(
+        None, description="kept for the workspace when memory is short; default 5/6 of memory"
+    )
+    cpus: float | None = Field(None, gt=0, le=1024, description="CPUs; default 1.5")
+    processes: int | None = Field(
+        None, ge=64, le=1_000_000, description="processes and threads; default 1024"
+    )
+
+
+class StorageTable(Strict):
+    """Where the users' directories are."""
+
+    base: Path = Field("/var/lib/vscode", description="holds one directory per user")
+
+
+class ProviderTable(Strict):
+    """One AI provider."""
+
+    api_key_file: Path | None = Field(None, description="file with the key, nothing else in it")
+    base_url: Url | None = Field(None, description="for any OpenAI-compatible server")
+    models: tuple[Model, ...] = Field((), description="models to offer; needed with base_url")
+
+
+class AiTable(Strict):
+    """How workspaces reach their AI."""
+
+    mode: Literal["gateway", "shared-keys", "off"] = Field(
+        "off",
+        description="gateway: keys stay on the host; shared-keys: keys are in every workspace's "
+        "environment, where its user can read them; off: no AI",
+    )
+    model: Model | None = Field(None, description="what opencode starts with, PROVIDER/MODEL")
+    providers: dict[ProviderName, ProviderTable] = Field(
+        default_factory=dict, description="by the name that opencode knows them by"
+    )
+
+
+class LocalTable(Strict):
+    """Local mode only (`carrel up`)."""
+
+    port: Port = Field(8443, description="HTTPS port on 127.0.0.1")
+
+
+class UserTable(Strict):
+    """One person with a workspace."""
+
+    password_file: Path | None = Field(
+        None, description="file with the password, in plain text or as an argon2 hash"
+    )
+    password_hash: Hash | None = Field(None, repr=False, description="the argon2 hash itself")
+    limits: LimitsTable = Field(default_factory=LimitsTable, description="override [limits]")
+    port: Port | None = Field(None, description="also listen on 127.0.0.1:PORT, for an SSH tunnel")
+
+
+class Document(Strict):
+    """carrel.toml: the whole configuration of a Carrel site."""
+
+    domain: Domain = Field(description="users work at NAME.domain")
+    tls: TlsTable = Field(default_factory=TlsTable)
+    image: ImageTable = Field(default_factory=ImageTable)
+    limits: LimitsTable = Field(default_factory=LimitsTable)
+    storage: StorageTable = Field(default_factory=StorageTable)
+    ai: AiTable = Field(default_factory=AiTable)
+    local: LocalTable = Field(default_factory=LocalTable)
+    users: dict[UserName, UserTable] = Field(
+        default_factory=dict, description="by name: [a-z][a-z0-9]{0,30}"
+    )

@@ -1,0 +1,1 @@
+"""The decisions: pure functions and frozen values. Reads no clock, file, environment or socket."""

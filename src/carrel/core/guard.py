@@ -1,0 +1,36 @@
+"""Refuses a plan that would take away a user's data, or more workspaces than was asked for.
+
+The last look before effects; a plan made by correct code never meets it.
+"""
+
+from __future__ import annotations
+
+from carrel.core.names import service_user
+from carrel.core.plan import Plan, Remove, title
+from carrel.core.resources import Directory, Holds, Resource, Service
+from carrel.errors import Refused
+
+
+def check(plan: Plan, *, may_stop: frozenset[str]) -> None:
+    """Raise `Refused` if `plan` removes data, or stops a workspace of a user not in `may_stop`."""
+    removed = [step.resource for step in plan.steps if isinstance(step, Remove)]
+    data = [resource for resource in removed if _is_data(resource)]
+    if data:
+        raise Refused(
+            f"This plan would remove a user's data: {', '.join(map(title, data))}. "
+            "Nothing was changed.",
+            why="data is only removed by name, with `carrel user remove NAME --delete-data`",
+            fix="run `carrel plan` and report it: no configuration should lead here",
+        )
+    stopped = {service_user(r.name) for r in removed if isinstance(r, Service)} - {None}
+    surplus = sorted(name for name in stopped if name is not None and name not in may_stop)
+    if surplus:
+        raise Refused(
+            f"This plan would stop the workspace of {', '.join(surplus)}, which was not asked for. "
+            "Nothing was changed.",
+            fix="check with `carrel plan` whether a user is missing from the configuration",
+        )
+
+
+def _is_data(resource: Resource) -> bool:
+    return isinstance(resource, Directory) and resource.holds is Holds.DATA

@@ -1,0 +1,76 @@
+"""What a machine can do, as facts that a backend found out, and what it therefore cannot keep.
+
+Nothing that a configuration asks for is dropped in silence: it becomes a Shortfall, which `plan`,
+`up` and `status` print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from carrel.core.site import AiMode, Site, TlsMode
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Facts about the machine that change what Carrel makes."""
+
+    controllers: frozenset[str] = frozenset()
+    """The cgroup controllers that are enforced for our containers: memory, cpu, pids."""
+    cgroups: str = "v2"
+    """`v1` or `v2`, for the explanation."""
+    runtime: str = "crun"
+    """The OCI runtime that works here."""
+    cgroup_manager: str = "cgroupfs"
+    open_files: int = 1024
+    """The hard limit of open files that this account may hand on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Something asked for that does not hold here, and what holds instead."""
+
+    problem: str
+    fallback: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.fallback}"
+
+
+def local_shortfalls(site: Site, machine: Machine) -> tuple[Shortfall, ...]:
+    """What local mode on this machine cannot keep of `site`."""
+    found = []
+    reason = f"cgroup {machine.cgroups} without delegation"
+    if "memory" not in machine.controllers:
+        found.append(
+            Shortfall(f"memory limits are not enforced ({reason})", "one user can use all memory")
+        )
+    if "cpu" not in machine.controllers:
+        found.append(
+            Shortfall(f"CPU limits are not enforced ({reason})", "busy workspaces share the CPUs")
+        )
+    if "pids" not in machine.controllers:
+        found.append(
+            Shortfall(
+                f"the process limit is not a cgroup limit ({reason})",
+                "a ulimit per container holds it",
+            )
+        )
+    if site.tls.mode is TlsMode.ACME:
+        found.append(
+            Shortfall(
+                "tls.mode = acme needs a public server", "a certificate of the local authority"
+            )
+        )
+    if site.tls.mode is TlsMode.FILES:
+        found.append(
+            Shortfall("tls.mode = files is for servers", "a certificate of the local authority")
+        )
+    if site.ai.mode is AiMode.GATEWAY:
+        found.append(
+            Shortfall(
+                'ai.mode = "gateway" is not in this version',
+                'AI is off; "shared-keys" works today',
+            )
+        )
+    return tuple(found)

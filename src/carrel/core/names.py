@@ -1,0 +1,209 @@
+"""Every name, path, id and label that Carrel derives. No other module builds one by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+USER_NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
+"""No hyphen, so that NAME-APP.domain can never be another user (design §4)."""
+
+RESERVED_NAMES = frozenset(
+    "root daemon bin sys sync games man lp mail news uucp proxy backup list irc nobody systemd "
+    "messagebus sshd nginx http https ftp www api admin administrator app apps auth login logout "
+    "mx ns ns1 ns2 smtp imap pop static assets cdn docs help status support carrel gateway "
+    "activator localhost default welcome public private test internal".split()
+)
+"""System accounts, and host names that people would mistake for part of the service."""
+
+CODER_UID = 1000
+"""The id of `coder` inside every workspace; the images of code-server use the same."""
+
+HOME = "/home/coder"
+PROJECT = f"{HOME}/project"
+SETTINGS = f"{HOME}/.local/share/code-server"
+RUN = "/run/carrel"
+EDITOR_SOCKET = "editor.sock"
+AGENT_CONFIG = "/etc/opencode"
+
+LABEL_SITE = "carrel.site"
+LABEL_USER = "carrel.user"
+LABEL_IMAGE = "carrel.image"
+IMAGE_NAME = "localhost/carrel/workspace"
+
+
+def site_id(config_path: str) -> str:
+    """A short id that tells the sites of one machine apart, from the configuration's full path."""
+    return hashlib.sha256(config_path.encode()).hexdigest()[:8]
+
+
+def image_reference(digest: str) -> str:
+    """The tag of the workspace image whose recipe has the given hexadecimal digest."""
+    return f"{IMAGE_NAME}:{digest[:12]}"
+
+
+def host(user: str, domain: str) -> str:
+    """The host name at which `user` works."""
+    return f"{user}.{domain}"
+
+
+def address(name: str, port: int) -> str:
+    """The HTTPS address of a host; the usual port is left out."""
+    return f"https://{name}/" if port == 443 else f"https://{name}:{port}/"  # noqa: PLR2004
+
+
+def api_key_variable(provider: str) -> str:
+    """The environment variable in which opencode finds the key of `provider`."""
+    return f"{re.sub('[^A-Z0-9]', '_', provider.upper())}_API_KEY"
+
+
+def workspace_service(user: str) -> str:
+    """The supervisor's name for a user's workspace."""
+    return f"workspace-{user}"
+
+
+def service_user(service: str) -> str | None:
+    """The user whose workspace `service` is, or None for the edge."""
+    prefix, _, user = service.partition("-")
+    return user if prefix == "workspace" else None
+
+
+EDGE_SERVICE = "edge"
+
+
+@dataclass(frozen=True, slots=True)
+class UserPaths:
+    """The directories of one user on the host (design §5)."""
+
+    base: str
+
+    @property
+    def workspace(self) -> str:
+        """The project: what the user works on."""
+        return f"{self.base}/workspace"
+
+    @property
+    def config(self) -> str:
+        """Settings of VS Code."""
+        return f"{self.base}/config"
+
+    @property
+    def home(self) -> str:
+        """Agent sessions, own keys, shell history."""
+        return f"{self.base}/home"
+
+
+def user_paths(storage: str, user: str) -> UserPaths:
+    """Where the data of `user` lives below the site's storage."""
+    return UserPaths(f"{storage}/{user}")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLayout:
+    """Where local mode keeps what it makes for one site.
+
+    `root` outlives a reboot and is shared by the sites of one account; `runtime` does not outlive it.
+    `account` runs the containers and nginx; `owner` runs Carrel (root, or the same account).
+    """
+
+    site: str
+    root: str
+    runtime: str
+    account: str
+    owner: str
+
+    @property
+    def state(self) -> str:
+        """The site's own directory."""
+        return f"{self.root}/sites/{self.site}"
+
+    @property
+    def journal(self) -> str:
+        """The record of what Carrel made."""
+        return f"{self.state}/state.json"
+
+    @property
+    def run(self) -> str:
+        """Sockets of the site."""
+        return f"{self.runtime}/{self.site}"
+
+    @property
+    def sockets(self) -> str:
+        """One directory per user below this one: the path that nginx derives from a host name."""
+        return f"{self.run}/users"
+
+    def socket_directory(self, user: str) -> str:
+        """Mounted into the user's container as /run/carrel."""
+        return f"{self.sockets}/{user}"
+
+    def editor_socket(self, user: str) -> str:
+        """The Unix socket on which the user's code-server listens."""
+        return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
+
+    @property
+    def supervisor_config(self) -> str:
+        """Main file of supervisord."""
+        return f"{self.state}/supervisor/supervisord.conf"
+
+    @property
+    def supervisor_programs(self) -> str:
+        """One file per program, included by the main file."""
+        return f"{self.state}/supervisor/programs"
+
+    @property
+    def supervisor_socket(self) -> str:
+        """Control socket of supervisord, for `owner` only."""
+        return f"{self.run}/supervisor.sock"
+
+    @property
+    def nginx(self) -> str:
+        """Configuration and temporary files of nginx."""
+        return f"{self.state}/nginx"
+
+    @property
+    def nginx_config(self) -> str:
+        """The whole configuration of the local nginx."""
+        return f"{self.nginx}/nginx.conf"
+
+    @property
+    def pages(self) -> str:
+        """The static pages that nginx serves."""
+        return f"{self.state}/pages"
+
+    @property
+    def tls(self) -> str:
+        """Local authority and certificate."""
+        return f"{self.state}/tls"
+
+    @property
+    def agent(self) -> str:
+        """The managed configuration of opencode, mounted read-only at /etc/opencode."""
+        return f"{self.state}/agent"
+
+    def secrets_file(self, user: str) -> str:
+        """Environment file with the password hash and the shared keys of one user."""
+        return f"{self.state}/secrets/{user}.env"
+
+    @property
+    def logs(self) -> str:
+        """One log per service."""
+        return f"{self.state}/log"
+
+    def log(self, service: str) -> str:
+        """Log file of a service."""
+        return f"{self.logs}/{service}.log"
+
+    def container(self, user: str) -> str:
+        """Name of a user's container."""
+        return f"carrel-{self.site}-{user}"
+
+    @property
+    def engine(self) -> str:
+        """Configuration of podman, shared by the account's sites."""
+        return f"{self.root}/engine"
+
+    @property
+    def engine_runtime(self) -> str:
+        """XDG_RUNTIME_DIR of podman: not the login session's, so that nothing leaks either way."""
+        return f"{self.runtime}/engine"

@@ -1,0 +1,170 @@
+"""The things that can exist: a closed union of frozen values, and a State that holds them.
+
+Made by core.desired, compared by core.plan, brought about by the backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from carrel.core.site import SecretFile
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An unprivileged Unix account with subordinate ids for a user namespace."""
+
+    name: str
+    home: str
+    subordinate_ids: int = 65536
+
+
+class Holds(StrEnum):
+    """What a directory holds, and therefore whether it may ever be removed in passing."""
+
+    OURS = "made by Carrel, can be made again"
+    DATA = "a user's data"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory with its owner and mode. Only `OURS` may go without being asked for."""
+
+    path: str
+    owner: str
+    mode: int
+    holds: Holds = Holds.OURS
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A text file; never one with a secret in it."""
+
+    path: str
+    owner: str
+    mode: int
+    content: str
+
+
+class Form(StrEnum):
+    """How a secret's value is written."""
+
+    AS_IS = "as it is"
+    PASSWORD_HASH = "argon2 hash"  # noqa: S105 - the name of a form
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One variable of an environment file; `source` is a reference or a literal hash."""
+
+    variable: str
+    source: SecretFile | str = field(repr=False)
+    form: Form = Form.AS_IS
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """An environment file (0600) made from secrets.
+
+    `fingerprint` changes when one of the values does; it is a keyed hash, useless to others.
+    """
+
+    path: str
+    owner: str
+    entries: tuple[Entry, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate of the local authority for `names`, with its key, in `directory`.
+
+    `public_copy` is where people find the authority's certificate, to trust it.
+    """
+
+    directory: str
+    owner: str
+    names: tuple[str, ...]
+    public_copy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The workspace image. `reference` contains the digest of everything that goes into it."""
+
+    reference: str
+    base: str
+    packages: tuple[str, ...]
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A program that is kept running as `account`.
+
+    `revision` changes when anything it reads at start changes; then it is restarted.
+    `check`, if any, must exit with 0 before the service is started or replaced.
+    """
+
+    name: str
+    account: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    log: str
+    revision: str
+    check: tuple[str, ...] = ()
+    stop_seconds: int = 20
+
+
+Resource = Account | Directory | File | Secret | Certificate | Image | Service
+
+ORDER: tuple[type, ...] = (Account, Directory, File, Secret, Certificate, Image, Service)
+"""What must exist before what."""
+
+
+def key(resource: Resource) -> tuple[int, str]:
+    """What makes a resource the same one over time; sorts in the order of making."""
+    match resource:
+        case Account(name=name) | Service(name=name):
+            identity = name
+        case Directory(path=path) | File(path=path) | Secret(path=path):
+            identity = path
+        case Certificate(directory=directory):
+            identity = directory
+        case Image(reference=reference):
+            identity = reference
+    return ORDER.index(type(resource)), identity
+
+
+@dataclass(frozen=True)
+class State:
+    """A set of resources, no two with the same key, in the order in which they are made."""
+
+    resources: tuple[Resource, ...] = ()
+
+    @staticmethod
+    def of(resources: Iterable[Resource]) -> State:
+        """The state of exactly these; two with one key are a mistake of the caller."""
+        ordered = tuple(sorted(resources, key=key))
+        keys = [key(resource) for resource in ordered]
+        if len(set(keys)) != len(keys):
+            twice = next(k for i, k in enumerate(keys) if k in keys[:i])
+            raise ValueError(f"two resources with the key {twice}")
+        return State(ordered)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self.resources)
+
+    def by_key(self) -> dict[tuple[int, str], Resource]:
+        """The resources, to be looked up."""
+        return {key(resource): resource for resource in self.resources}
+
+    def services(self) -> tuple[Service, ...]:
+        """The services only."""
+        return tuple(r for r in self.resources if isinstance(r, Service))
+
+    def without_services(self) -> State:
+        """The same with nothing running."""
+        return State(tuple(r for r in self.resources if not isinstance(r, Service)))

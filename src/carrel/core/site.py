@@ -1,0 +1,121 @@
+"""A validated configuration as frozen values; made by config.load, read by everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A secret by reference. The value stays in `path` until the last adapter reads it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordHash:
+    """An argon2 hash written into the configuration itself.
+
+    It is a bearer secret (code-server's cookie is the hash), so its repr hides it.
+    """
+
+    value: str = field(repr=False)
+
+
+Password = SecretFile | PasswordHash
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one workspace may use: bytes of memory (hard and soft), CPUs, and processes."""
+
+    memory: int = 3 * GIB
+    memory_soft: int = 5 * GIB // 2
+    cpus: float = 1.5
+    processes: int = 1024
+
+
+class TlsMode(StrEnum):
+    """Where the wildcard certificate comes from."""
+
+    ACME = "acme"
+    FILES = "files"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The certificate's origin; which other fields count depends on `mode`."""
+
+    mode: TlsMode = TlsMode.LOCAL
+    email: str = ""
+    dns_provider: str = ""
+    credentials: SecretFile | None = None
+    certificate: str = ""
+    key: SecretFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecipe:
+    """What the operator asked the workspace image to be made from."""
+
+    base: str = "auto"
+    packages: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ("sst-dev.opencode",)
+
+
+class AiMode(StrEnum):
+    """How a workspace reaches its AI providers."""
+
+    GATEWAY = "gateway"
+    SHARED_KEYS = "shared-keys"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One AI provider. With `base_url` it is any OpenAI-compatible server."""
+
+    name: str
+    api_key: SecretFile | None = None
+    base_url: str = ""
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ai:
+    """The AI part of a site; `model` is the one opencode starts with, as PROVIDER/MODEL."""
+
+    mode: AiMode = AiMode.OFF
+    providers: tuple[Provider, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person with a workspace. `port`: an extra listener on 127.0.0.1 for an SSH tunnel."""
+
+    name: str
+    password: Password
+    limits: Limits = field(default_factory=Limits)
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One validated configuration: everything that may influence what Carrel makes."""
+
+    domain: str
+    storage: str
+    users: tuple[User, ...] = ()
+    tls: Tls = field(default_factory=Tls)
+    image: ImageRecipe = field(default_factory=ImageRecipe)
+    ai: Ai = field(default_factory=Ai)
+    local_port: int = 8443
+
+    def user(self, name: str) -> User | None:
+        """The user called `name`, or None."""
+        return next((user for user in self.users if user.name == name), None)

@@ -1,0 +1,1 @@
+"""Resources to text: nginx, supervisor, podman arguments, opencode. Pure, like the core."""

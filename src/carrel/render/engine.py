@@ -1,0 +1,52 @@
+"""The configuration files and the environment of podman, for containers.conf(5) and storage.conf(5).
+
+Ours alone, named by CONTAINERS_CONF and CONTAINERS_STORAGE_CONF, so that Carrel neither reads nor
+changes what the account uses podman for otherwise.
+"""
+
+from __future__ import annotations
+
+from carrel.core.machine import Machine
+from carrel.core.names import LocalLayout
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def containers(machine: Machine) -> str:
+    """containers.conf for `machine`."""
+    return f"""\
+# Made by Carrel; changes are overwritten.
+[containers]
+base_hosts_file = "none"
+default_ulimits = ["nofile={machine.open_files}:{machine.open_files}"]
+http_proxy = false
+
+[engine]
+runtime = "{machine.runtime}"
+cgroup_manager = "{machine.cgroup_manager}"
+events_logger = "none"
+"""
+
+
+def storage(layout: LocalLayout) -> str:
+    """storage.conf: a store of our own. Without `driver`, Debian's podman may choose vfs."""
+    return f"""\
+# Made by Carrel; changes are overwritten.
+[storage]
+driver = "overlay"
+graphroot = "{layout.root}/containers"
+rootless_storage_path = "{layout.root}/containers"
+runroot = "{layout.engine_runtime}/containers"
+"""
+
+
+def environment(layout: LocalLayout) -> tuple[tuple[str, str], ...]:
+    """All of the environment that podman gets; nothing of the caller's."""
+    return (
+        ("CONTAINERS_CONF", f"{layout.engine}/containers.conf"),
+        ("CONTAINERS_STORAGE_CONF", f"{layout.engine}/storage.conf"),
+        ("HOME", layout.root),
+        ("LANG", "C.UTF-8"),
+        ("PATH", PATH),
+        ("XDG_RUNTIME_DIR", layout.engine_runtime),
+    )

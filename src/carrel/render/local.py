@@ -1,0 +1,150 @@
+"""Turns a validated Site into the State of local mode: everything that must exist for it.
+
+Used by operations.converge and `carrel render`. The machine's facts, the image and the secrets'
+fingerprints come in as values, so that the same arguments always give the same State.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from carrel.core import ai, edge, names, workspace
+from carrel.core.machine import Machine
+from carrel.core.names import LocalLayout
+from carrel.core.resources import (
+    Account,
+    Certificate,
+    Directory,
+    Entry,
+    File,
+    Form,
+    Image,
+    Resource,
+    Secret,
+    Service,
+    State,
+)
+from carrel.core.site import PasswordHash, SecretFile, Site, User
+from carrel.render import engine, nginx, pages, podman
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything besides the configuration that the State depends on."""
+
+    layout: LocalLayout
+    machine: Machine
+    image: Image
+    authority_copy: str
+    """Where people find the local authority's certificate."""
+    fingerprints: Mapping[SecretFile, str]
+
+
+def state(site: Site, around: Surroundings) -> State:
+    """Everything that `site` asks for in local mode."""
+    return State.of(
+        [
+            *_foundation(site, around),
+            *_edge(site, around),
+            *(r for user in site.users for r in _user(site, user, around)),
+        ]
+    )
+
+
+def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    account, owner = layout.account, layout.owner
+    if account != owner:
+        yield Account(account, home=layout.root)
+    yield Directory(layout.root, account, 0o755)
+    yield Directory(f"{layout.root}/sites", owner, 0o755)
+    yield Directory(layout.runtime, owner, 0o755)
+    yield Directory(layout.engine, owner, 0o755)
+    yield Directory(layout.engine_runtime, account, 0o700)
+    yield File(f"{layout.engine}/containers.conf", owner, 0o644, engine.containers(around.machine))
+    yield File(f"{layout.engine}/storage.conf", owner, 0o644, engine.storage(layout))
+    yield Directory(layout.state, owner, 0o755)
+    yield Directory(layout.run, owner, 0o755)
+    yield Directory(layout.sockets, account, 0o700)
+    yield Directory(layout.logs, owner, 0o700)
+    yield Directory(f"{layout.state}/secrets", account, 0o700)
+    yield Directory(f"{layout.state}/supervisor", owner, 0o700)
+    yield Directory(layout.supervisor_programs, owner, 0o700)
+    yield Directory(layout.agent, owner, 0o755)
+    yield File(
+        f"{layout.agent}/opencode.json",
+        owner,
+        0o644,
+        json.dumps(ai.agent_config(site.ai), indent=2) + "\n",
+    )
+    yield around.image
+
+
+def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    account, owner = layout.account, layout.owner
+    settings = edge.local_edge(site, layout)
+    text = nginx.config(settings)
+    yield Directory(layout.tls, account, 0o700)
+    yield Certificate(
+        directory=layout.tls,
+        owner=account,
+        names=(site.domain, f"*.{site.domain}"),
+        public_copy=around.authority_copy,
+    )
+    yield Directory(layout.nginx, account, 0o700)
+    yield File(layout.nginx_config, owner, 0o644, text)
+    yield Directory(layout.pages, owner, 0o755)
+    for name, page in pages.all_pages(site.domain, site.local_port).items():
+        yield File(f"{layout.pages}/{name}", owner, 0o644, page)
+    yield Service(
+        name=names.EDGE_SERVICE,
+        account=account,
+        command=("nginx", "-e", "stderr", "-c", layout.nginx_config),
+        environment=(),
+        log=layout.log(names.EDGE_SERVICE),
+        revision=_digest(text, site.domain),
+        check=("nginx", "-t", "-q", "-e", "stderr", "-c", layout.nginx_config),
+        stop_seconds=5,
+    )
+
+
+def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    account = layout.account
+    yield from workspace.data_directories(site, user, account)
+    yield Directory(layout.socket_directory(user.name), account, 0o700)
+    entries = (_password_entry(user), *ai.key_entries(site.ai))
+    fingerprint = _digest(*(_entry_print(entry, around.fingerprints) for entry in entries))
+    yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
+    container = workspace.container(site, user, layout, around.machine, around.image.reference)
+    agent = json.dumps(ai.agent_config(site.ai), sort_keys=True)
+    yield Service(
+        name=names.workspace_service(user.name),
+        account=account,
+        command=podman.run(container),
+        environment=engine.environment(layout),
+        log=layout.log(names.workspace_service(user.name)),
+        revision=_digest(fingerprint, agent, engine.containers(around.machine)),
+    )
+
+
+def _password_entry(user: User) -> Entry:
+    source = user.password
+    match source:
+        case PasswordHash(value=value):
+            return Entry("HASHED_PASSWORD", value)
+        case SecretFile():
+            return Entry("HASHED_PASSWORD", source, Form.PASSWORD_HASH)
+
+
+def _entry_print(entry: Entry, fingerprints: Mapping[SecretFile, str]) -> str:
+    value = fingerprints[entry.source] if isinstance(entry.source, SecretFile) else entry.source
+    return f"{entry.variable}={value}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

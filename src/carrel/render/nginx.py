@@ -1,0 +1,163 @@
+"""An Edge as the text of nginx.conf.
+
+Every value that comes from a configuration passes `quoted`, which refuses what could end a string;
+the schema refuses it earlier and with better words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from carrel.core import edge as rules
+from carrel.core.edge import Edge, Tunnel
+
+UNSAFE = re.compile(r"[\x00-\x1f\x7f\"\\$;{}]")
+
+
+def safe(value: str) -> str:
+    """`value`, for the inside of quotes; ValueError if it could end them or name a variable."""
+    if UNSAFE.search(value):
+        raise ValueError(f"{value!r} cannot stand in an nginx configuration")
+    return value
+
+
+def quoted(value: str) -> str:
+    """`value` as one nginx parameter."""
+    return f'"{safe(value)}"'
+
+
+def config(edge: Edge) -> str:
+    """The whole nginx.conf of local mode."""
+    tunnels = (_tunnel(edge, tunnel) for tunnel in edge.tunnels)
+    return "\n".join([_head(edge), _servers(edge), *tunnels, "}", ""])
+
+
+def _head(edge: Edge) -> str:
+    temporary = "\n".join(
+        f"    {kind}_temp_path {quoted(f'{edge.home}/{kind}')};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"""\
+# Made by Carrel; changes are overwritten.
+daemon off;
+pid {quoted(f"{edge.home}/nginx.pid")};
+error_log stderr warn;
+worker_processes auto;
+worker_shutdown_timeout 10s;
+
+events {{
+    worker_connections 1024;
+}}
+
+http {{
+    access_log off;
+    server_tokens off;
+    types {{ text/html html; }}
+    default_type application/octet-stream;
+    server_names_hash_bucket_size 128;
+{temporary}
+
+    map $http_upgrade $carrel_connection {{
+        default upgrade;
+        "" "";
+    }}
+
+    # Only sign-in attempts count, per address and host: nobody else's desk is locked.
+    map "$request_method $uri" $carrel_login {{
+        default "";
+        "POST /login" "$binary_remote_addr $host";
+    }}
+    limit_req_zone $carrel_login zone=carrel_login:1m rate={rules.LOGIN_ATTEMPTS_PER_MINUTE}r/m;
+    limit_req_status 429;
+    limit_req_log_level warn;
+
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate {quoted(edge.certificate)};
+    ssl_certificate_key {quoted(edge.key)};
+    ssl_session_cache shared:carrel_tls:1m;
+"""
+
+
+def _servers(edge: Edge) -> str:
+    pattern = rf"^(?<carrel_user>[a-z][a-z0-9]{{0,30}})\.{re.escape(safe(edge.domain))}$"
+    return f"""\
+    # Anything that is not ours: the same answer for every name.
+    server {{
+        listen 127.0.0.1:{edge.port} ssl default_server;
+        server_name _;
+{_pages(edge)}
+        location / {{ return 404; }}
+    }}
+
+    # The bare domain.
+    server {{
+        listen 127.0.0.1:{edge.port} ssl;
+        server_name {quoted(edge.domain)};
+{_pages(edge)}
+        location = / {{
+            root {quoted(edge.pages)};
+            try_files /welcome.html =404;
+        }}
+        location / {{ return 404; }}
+    }}
+
+    # Everybody's desk. The directory of the socket decides who exists, so that people come and go
+    # without a reload.
+    server {{
+        listen 127.0.0.1:{edge.port} ssl;
+        server_name "~{pattern}";
+{_pages(edge)}
+        if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}
+        location / {{
+{_proxy(f"{safe(edge.sockets)}/$carrel_user/editor.sock")}
+            proxy_set_header X-Forwarded-Proto https;
+            proxy_cookie_flags "~^{rules.SESSION_COOKIE}" secure httponly;
+        }}
+    }}"""
+
+
+def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
+    return f"""
+    # {safe(tunnel.user)} through an SSH tunnel: plain, on loopback only.
+    server {{
+        listen 127.0.0.1:{tunnel.port};
+{_pages(edge)}
+        location / {{
+{_proxy(f"{safe(edge.sockets)}/{safe(tunnel.user)}/editor.sock")}
+            proxy_set_header X-Forwarded-Proto http;
+            proxy_cookie_flags "~^{rules.SESSION_COOKIE}" httponly;
+        }}
+    }}"""
+
+
+def _pages(edge: Edge) -> str:
+    return f"""\
+        error_page 404 /404.html;
+        error_page 429 /too-many-attempts.html;
+        error_page 502 504 =503 /unavailable.html;
+        location ~ ^/(404|too-many-attempts|unavailable)\\.html$ {{
+            internal;
+            root {quoted(edge.pages)};
+            add_header Cache-Control no-store always;
+            add_header Retry-After 5 always;
+        }}"""
+
+
+def _proxy(socket: str) -> str:
+    return f"""\
+            proxy_pass "http://unix:{socket}";
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $carrel_connection;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            # code-server trusts these two before Host when it compares origins.
+            proxy_set_header Forwarded "";
+            proxy_set_header X-Forwarded-Host "";
+            proxy_read_timeout {rules.SILENCE_SECONDS}s;
+            proxy_send_timeout {rules.SILENCE_SECONDS}s;
+            proxy_buffering off;
+            proxy_request_buffering off;
+            client_max_body_size 1g;
+            limit_req zone=carrel_login burst={rules.LOGIN_ATTEMPTS_AT_ONCE} nodelay;"""
