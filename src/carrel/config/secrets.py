@@ -15,7 +15,7 @@ import argon2
 
 from carrel.config.schema import ARGON2
 from carrel.core.resources import Entry, Form
-from carrel.core.site import PasswordHash, SecretFile, Site
+from carrel.core.site import SecretFile, Site
 from carrel.errors import ConfigError
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -53,10 +53,10 @@ def password_hash(text: str) -> str:
     return text if ARGON2.fullmatch(text) else argon2.PasswordHasher().hash(text)
 
 
-def matches(hashed: str, password: str | PasswordHash) -> bool:
+def matches(hashed: str, password: str) -> bool:
     """Whether `hashed` still belongs to the password, so that people need not sign in again."""
-    if isinstance(password, PasswordHash) or ARGON2.fullmatch(password):
-        return hashed == (password.value if isinstance(password, PasswordHash) else password)
+    if ARGON2.fullmatch(password):
+        return hashed == password
     try:
         return argon2.PasswordHasher().verify(hashed, password)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
@@ -70,8 +70,8 @@ def environment_file(entries: Iterable[Entry], existing: str = "") -> str:
 
 
 def _resolved(entry: Entry, old: str | None) -> str:
-    if not isinstance(entry.source, SecretFile):
-        return entry.source
+    if entry.source is None:
+        return entry.given.value if entry.given else ""
     text = value(entry.source)
     if entry.form is Form.AS_IS:
         return text

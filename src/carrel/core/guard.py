@@ -11,10 +11,15 @@ from carrel.core.resources import Directory, Holds, Resource, Service
 from carrel.errors import Refused
 
 
-def check(plan: Plan, *, may_stop: frozenset[str]) -> None:
-    """Raise `Refused` if `plan` removes data, or stops a workspace of a user not in `may_stop`."""
+def check(
+    plan: Plan, *, may_stop: frozenset[str], may_delete: frozenset[str] = frozenset()
+) -> None:
+    """Raise `Refused` if `plan` does more than it may.
+
+    `may_stop`: users whose workspace may end. `may_delete`: directories with data that may go.
+    """
     removed = [step.resource for step in plan.steps if isinstance(step, Remove)]
-    data = [resource for resource in removed if _is_data(resource)]
+    data = [resource for resource in removed if _is_data(resource, may_delete)]
     if data:
         raise Refused(
             f"This plan would remove a user's data: {', '.join(map(title, data))}. "
@@ -32,5 +37,7 @@ def check(plan: Plan, *, may_stop: frozenset[str]) -> None:
         )
 
 
-def _is_data(resource: Resource) -> bool:
-    return isinstance(resource, Directory) and resource.holds is Holds.DATA
+def _is_data(resource: Resource, may_delete: frozenset[str]) -> bool:
+    if not isinstance(resource, Directory) or resource.holds is not Holds.DATA:
+        return False
+    return resource.path not in may_delete

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from carrel.core.site import SecretFile
+from carrel.core.site import PasswordHash, SecretFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,16 @@ class Holds(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory with its owner and mode. Only `OURS` may go without being asked for."""
+    """A directory with its owner and mode. Only `OURS` may go without being asked for.
+
+    `skeleton`: directories inside it that are made once, with it; later they are the user's.
+    """
 
     path: str
     owner: str
     mode: int
     holds: Holds = Holds.OURS
+    skeleton: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,15 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One variable of an environment file; `source` is a reference or a literal hash."""
+    """One variable of an environment file, from a file or from a hash in the configuration.
+
+    `given` does not count in comparisons: it is never recorded, and the fingerprint covers it.
+    """
 
     variable: str
-    source: SecretFile | str = field(repr=False)
+    source: SecretFile | None
     form: Form = Form.AS_IS
+    given: PasswordHash | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

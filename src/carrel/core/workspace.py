@@ -74,15 +74,18 @@ def container(
 
 
 def data_directories(site: Site, user: User, account: str) -> tuple[Directory, ...]:
-    """The user's own directories, and the mount points inside the home.
+    """The user's own directories.
 
-    The mount points must exist beforehand: a runtime would make them as the container's root, and
+    The home gets its mount points beforehand: a runtime would make them as the container's root, and
     `coder` could then not write next to them.
     """
     paths = names.user_paths(site.storage, user.name)
-    inside_home = ("project", ".local", ".local/share", ".local/share/code-server")
-    own = (paths.base, paths.workspace, paths.config, paths.home)
-    points = tuple(f"{paths.home}/{part}" for part in inside_home)
-    return tuple(
-        Directory(path, owner=account, mode=0o700, holds=Holds.DATA) for path in (*own, *points)
+    points = tuple(
+        point.removeprefix(f"{names.HOME}/") for point in (names.PROJECT, names.SETTINGS)
+    )
+    return (
+        Directory(paths.base, account, 0o700, Holds.DATA),
+        Directory(paths.workspace, account, 0o700, Holds.DATA),
+        Directory(paths.config, account, 0o700, Holds.DATA),
+        Directory(paths.home, account, 0o700, Holds.DATA, skeleton=points),
     )

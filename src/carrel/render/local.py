@@ -28,7 +28,7 @@ from carrel.core.resources import (
     State,
 )
 from carrel.core.site import PasswordHash, SecretFile, Site, User
-from carrel.render import engine, nginx, pages, podman
+from carrel.render import engine, nginx, pages, podman, supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield Directory(f"{layout.state}/secrets", account, 0o700)
     yield Directory(f"{layout.state}/supervisor", owner, 0o700)
     yield Directory(layout.supervisor_programs, owner, 0o700)
+    yield File(layout.supervisor_config, owner, 0o600, supervisor.main(layout))
     yield Directory(layout.agent, owner, 0o755)
     yield File(
         f"{layout.agent}/opencode.json",
@@ -135,14 +136,14 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
 def _password_entry(user: User) -> Entry:
     source = user.password
     match source:
-        case PasswordHash(value=value):
-            return Entry("HASHED_PASSWORD", value)
+        case PasswordHash():
+            return Entry("HASHED_PASSWORD", None, given=source)
         case SecretFile():
             return Entry("HASHED_PASSWORD", source, Form.PASSWORD_HASH)
 
 
 def _entry_print(entry: Entry, fingerprints: Mapping[SecretFile, str]) -> str:
-    value = fingerprints[entry.source] if isinstance(entry.source, SecretFile) else entry.source
+    value = fingerprints[entry.source] if entry.source else entry.given and entry.given.value
     return f"{entry.variable}={value}"
 
 

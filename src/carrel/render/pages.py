@@ -1,5 +1,6 @@
-"""The static pages people meet at the edge, as HTML; used by render for nginx, never says who exists.
-"""
+"""The static pages of the edge as HTML, used by every target; they load nothing and name nobody."""
+
+from __future__ import annotations
 
 import base64
 import hashlib
@@ -9,104 +10,238 @@ from typing import Literal
 from urllib.parse import quote
 
 Lamp = Literal["on", "off", "waking"]
-
 HTTPS_PORT = 443
+RETRY_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class Page:
     """What one page says, top to bottom."""
 
     title: str
     heading: str
     lead: str
-    notes: tuple[str, ...]
+    hint: str
+    ask: str
     action: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
-    """Everything the pages say in one language; `{…}` is filled with escaped values."""
+class Words:
+    """All pages in one language: no markup, and `{…}` is filled with markup that is already safe."""
 
     lang: str
-    product: str
+    operator: str
     label: str
     bad_name: str
     address: str
     sample_name: str
     without_script: str
-    welcome: _Page
-    not_found: _Page
-    unavailable: _Page
-    too_many_attempts: _Page
+    welcome: Page
+    not_found: Page
+    unavailable: Page
+    too_many_attempts: Page
 
 
-ENGLISH = _Words(
+ENGLISH = Words(
     lang="en",
-    product="Carrel",
+    operator="your operator, the person who runs Carrel for your team",
     label="Your name",
-    bad_name="Only letters and digits, please: a letter first, no spaces, at most 31 in all.",
+    bad_name="A name starts with a letter and has only letters a to z and digits, 31 at most.",
     address="Your desk is at {address}",
     sample_name="name",
-    without_script="Type that address into your browser, with your own name in place of the first word.",
-    welcome=_Page(
+    without_script="Type this address into your browser, with your own name at the start.",
+    welcome=Page(
         title="Welcome",
         heading="A quiet desk of your own",
-        lead="Everyone on the team has a private place here to write code, with an AI assistant "
-        "at hand. It opens in your browser, and there is nothing to install.",
-        notes=(
-            "Inside you will find VS Code, your files and your assistant, as you left them.",
-            "No name or password yet, or forgotten one? Ask your operator, "
-            "the person who set up Carrel for your team.",
-        ),
+        lead="Carrel gives everyone on the team a private place to write code. "
+        "It opens in your browser, and there is nothing to install.",
+        hint="Inside you will find VS Code, your files and an AI assistant to help you.",
+        ask="No name or password yet? Ask {operator}.",
         action="Go to my desk",
     ),
-    not_found=_Page(
-        title="Nothing at this address",
+    not_found=Page(
+        title="Nothing opens here",
         heading="Nothing opens at this address",
-        lead="A letter may have slipped, or the address may not be in use.",
-        notes=(
-            "Check the spelling. The address of a desk looks like {address}",
-            "If it looks right and still does not open, ask your operator, "
-            "the person who set up Carrel for your team.",
-        ),
-        action="Start again at {host}",
+        lead="It may be mistyped, or it may not be in use.",
+        hint="Check the spelling. The address of a desk looks like {address}",
+        ask="Still no luck? Ask {operator}.",
+        action="Start again",
     ),
-    unavailable=_Page(
+    unavailable=Page(
         title="One moment",
         heading="Your desk is not ready yet",
-        lead="It is starting, or it was resting and has to wake up. You can leave this page open: "
+        lead="It is starting, or it is resting. You can leave this page open: "
         "it tries again by itself every {seconds} seconds.",
-        notes=(
-            "The files you saved are safe.",
-            "Still here after two minutes? Ask your operator, the person who set up Carrel "
-            "for your team. You can also start again at {home}.",
-        ),
+        hint="Not the desk you meant? Start again at {home}",
+        ask="Still here after two minutes? Ask {operator}.",
         action="Try now",
     ),
-    too_many_attempts=_Page(
+    too_many_attempts=Page(
         title="Too many tries",
-        heading="Let us pause for a minute",
-        lead="There were too many tries to sign in. Wait a minute, then try again.",
-        notes=(
-            "The pause keeps strangers from guessing passwords. Nothing is broken.",
-            "Forgotten your password? Ask your operator, the person who set up Carrel "
-            "for your team, to reset it.",
-        ),
+        heading="Time for a short pause",
+        lead="There were too many tries to sign in. Please wait a minute, then try again.",
+        hint="The pause keeps others from guessing your password. Nothing is broken.",
+        ask="Forgotten your password? For a new one, ask {operator}.",
         action="Back to sign in",
     ),
 )
 
-# A desk between two partitions, with a lamp. The lamp tells the state of the page.
-SCENE = """<svg class="scene lamp-{lamp}" viewBox="0 0 132 92" aria-hidden="true">
-<path class="back" d="M16 8h100v54H16z"/><path class="side" d="M16 8 4 2v70l12-10zM116 8l12-6v70l-12-10z"/>
-<path class="glow" d="M73 33h26l13 29H60z"/><path class="top" d="M16 62h100l12 10H4z"/>
-<path class="side" d="M4 72h124v5H4zM8 77h5v13H8zM119 77h5v13h-5z"/>
-<path class="book1" d="M24 44h6v18h-6z"/><path class="book2" d="M31 40h5v22h-5z"/>
-<path class="book3" d="m37.500 45 5-1.300 4.700 17.400-5 1.300z"/>
-<path class="brass" d="M85 32h2v31h-2zM78 63h16v3H78z"/><path class="shade" d="M77 22h18l6 11H71z"/>
-</svg>"""
-ICON = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' "
-    "rx='7' fill='#1f5c4a'/><path fill='#f6f1e6' d='M12 8h8l4 7H8zM15 15h2v8h-2zM6 23h20v3H6z'/></svg>"
-)
+STYLE = """
+:root{color-scheme:light dark;--paper:#f5f1e8;--ink:#25221c;--soft:#5c564a;--line:#d9d1c0;
+--field:#fffdf8;--edge:#857c6a;--green:#1f5c4a;--on-green:#fff;--fault:#a32a1c;--wood:#a9794c;
+--dark:#7d5432;--wall:#e6d8bf;--screen:#2b302d;--keys:#8d8f88;--brass:#b08a35;--book:#8c3f33}
+@media (prefers-color-scheme:dark){:root{--paper:#181713;--ink:#efe9dc;--soft:#b3ab9a;
+--line:#3a362d;--field:#211f1a;--edge:#8b8372;--green:#8fcfb5;--on-green:#10231c;--fault:#ff9d8c;
+--wood:#8a6240;--dark:#5f4128;--wall:#2e2922;--screen:#0e100f;--keys:#6c6e68;--book:#a4574a}}
+*{box-sizing:border-box}[hidden]{display:none}p{margin:0;text-wrap:pretty}
+body{margin:0;min-height:100vh;min-height:100svh;display:grid;place-items:center;padding:1.5rem;
+font:1.0625rem/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;
+background:var(--paper);color:var(--ink);overflow-wrap:anywhere}
+.page{width:100%;max-width:33rem}.scene{display:block;width:9.5rem;height:auto}
+.mark{margin:.75rem 0 1.25rem;font-weight:600;letter-spacing:.02em;color:var(--green)}
+h1{margin:0 0 .75rem;font:600 clamp(1.75rem,1.3rem + 2.2vw,2.375rem)/1.15 ui-serif,
+"Iowan Old Style",Charter,Palatino,Georgia,serif;letter-spacing:-.015em;text-wrap:balance}
+.lead{font-size:1.1875rem;line-height:1.5;color:var(--soft)}form,.act{margin-top:1.75rem}
+label{display:block;font-weight:600;margin-bottom:.375rem}.row{display:flex;flex-wrap:wrap;gap:.625rem}
+input,.button{font:inherit;min-height:3rem;border-radius:.5rem;padding:.5rem 1rem}
+input{flex:1 1 12rem;min-width:0;color:inherit;background:var(--field);border:1px solid var(--edge)}
+.button{display:inline-grid;place-items:center;border:0;cursor:pointer;font-weight:600;
+background:var(--green);color:var(--on-green);text-decoration:none}
+.button:hover{filter:brightness(1.08)}:focus-visible{outline:3px solid var(--green);outline-offset:2px}
+[aria-invalid]{border-color:var(--fault)}.fault{color:var(--fault);margin-top:.5rem}
+.address{margin-top:.625rem;color:var(--soft)}b{font-weight:600;color:var(--ink)}
+a{color:var(--green);text-underline-offset:.2em}
+footer{margin-top:2rem;padding-top:1.25rem;border-top:1px solid var(--line);color:var(--soft)}
+footer p+p{margin-top:.5rem}
+.wall{fill:var(--wall)}.wood{fill:var(--wood)}.dark{fill:var(--dark)}.screen{fill:var(--screen)}
+.keys{fill:var(--keys)}.text{fill:#9fd8c0}.brass{fill:var(--brass)}.book{fill:var(--book)}
+.shade{fill:var(--green)}.on .glow{opacity:.75}.off .glow{opacity:0}
+.waking .glow{animation:wake 2.5s ease-in-out infinite}
+@keyframes wake{0%,100%{opacity:.1}50%{opacity:.75}}
+@media (prefers-reduced-motion:reduce){.waking .glow{animation:none;opacity:.35}}
+@media (max-width:30rem){body{place-items:start center}.button{width:100%}}
+"""
+
+# What people type is shown as text and travels only after it matched the rule for names.
+SCRIPT = r"""
+const form=document.forms[0],field=form.elements.name,fault=document.getElementById("fault"),
+shown=document.getElementById("shown"),sample=shown.textContent;form.hidden=false;
+const typed=()=>field.value.trim().toLowerCase(),good=()=>/^[a-z][a-z0-9]{0,30}$/.test(typed());
+function mark(bad){fault.hidden=!bad;bad?field.setAttribute("aria-invalid","true"):
+field.removeAttribute("aria-invalid")}
+field.addEventListener("input",()=>{mark(false);shown.textContent=good()?typed():sample});
+form.addEventListener("submit",event=>{event.preventDefault();
+if(good())location.assign("https://"+typed()+"."+form.dataset.host);else{mark(true);field.focus()}});
+"""
+
+# A desk between two partitions. Its lamp says how things stand: on, off or waking.
+SCENE = """<svg class="scene {lamp}" viewBox="4 0 124 90" aria-hidden="true">
+<defs><linearGradient id="light" x2="0" y2="1"><stop stop-color="#ffe9a8"/>
+<stop offset="1" stop-color="#ffd766" stop-opacity=".35"/></linearGradient></defs>
+<path class="wall" d="M16 8h100v54H16z"/><path class="wood" d="M16 62h100l12 10H4z"/>
+<path class="dark" d="M16 8 4 2v70l12-10zM116 8l12-6v70l-12-10zM4 72h124v5H4zM8 77h5v13H8z
+M119 77h5v13h-5z"/><path class="book" d="M23 42h6v23h-6z"/><path class="shade" d="M30 47h5v18h-5z"/>
+<path class="brass" d="M36 39h4v26h-4zM97 32h2v33h-2zM90 65h16v2H90z"/>
+<path class="screen" d="M50 43h26v20H50z"/><path class="keys" d="M50 63h26l4 4H46z"/>
+<path class="text" d="M53 47h9v1.5h-9zM56 51h13v1.5H56zM56 55h8v1.5h-8z"/>
+<path class="glow" fill="url(#light)" d="M89 32h18l9 30v5H76l4-5z"/>
+<path class="shade" d="M90 21h16l6 11H84z"/></svg>"""
+ICON = """<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><path fill='#1f5c4a'
+ d='M0 0h32v32H0z'/><path fill='#fff' d='M11 7h10l4 8H7zM15 15h2v8h-2zM6 23h20v3H6z'/></svg>"""
+
+
+def all_pages(domain: str, port: int | None = None) -> dict[str, str]:
+    """Every page under the file name by which nginx serves it."""
+    return {
+        "welcome.html": welcome(domain, port),
+        "404.html": not_found(domain, port),
+        "unavailable.html": unavailable(domain, port),
+        "too-many-attempts.html": too_many_attempts(),
+    }
+
+
+def welcome(domain: str, port: int | None = None) -> str:
+    """The bare domain: what this is and the way to one's own desk."""
+    words, page = ENGLISH, ENGLISH.welcome
+    host = _host(domain, port)
+    shown = f'<b id="shown">{escape(words.sample_name)}</b>.{host}'
+    action = f"""<form data-host="{host}" novalidate hidden>
+<label for="name">{escape(words.label)}</label>
+<div class="row"><input id="name" name="name" autocomplete="username" autocapitalize="none"
+ spellcheck="false" aria-describedby="fault address"><button
+ class="button">{escape(page.action)}</button></div>
+<p class="fault" id="fault" role="alert" hidden>{escape(words.bad_name)}</p></form>
+<p class="address" id="address">{_say(words.address, address=shown)}</p>
+<noscript><p class="address">{escape(words.without_script)}</p></noscript>
+<script>{SCRIPT}</script>"""
+    return _document(page, "on", action)
+
+
+def not_found(domain: str, port: int | None = None) -> str:
+    """Any name that does not open, for whatever reason: the same page for all of them."""
+    host = _host(domain, port)
+    address = f"<b>{escape(ENGLISH.sample_name)}</b>.{host}"
+    action = _link(f"https://{host}/", ENGLISH.not_found)
+    return _document(ENGLISH.not_found, "off", action, address=address)
+
+
+def unavailable(domain: str, port: int | None = None) -> str:
+    """A desk that does not answer; the page asks again every `RETRY_SECONDS`."""
+    host = _host(domain, port)
+    return _document(
+        ENGLISH.unavailable,
+        "waking",
+        _link("", ENGLISH.unavailable),
+        head=f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">',
+        home=f'<a href="https://{host}/">{host}</a>',
+        seconds=str(RETRY_SECONDS),
+    )
+
+
+def too_many_attempts() -> str:
+    """Too many tries to sign in; the link asks for the same address, without the password."""
+    return _document(ENGLISH.too_many_attempts, "off", _link("", ENGLISH.too_many_attempts))
+
+
+def _host(domain: str, port: int | None) -> str:
+    return escape(domain if port in {None, HTTPS_PORT} else f"{domain}:{port}")
+
+
+def _say(text: str, **markup: str) -> str:
+    return escape(text).format(operator=escape(ENGLISH.operator), **markup)
+
+
+def _link(address: str, page: Page) -> str:
+    return f'<p class="act"><a class="button" href="{address}">{escape(page.action)}</a></p>'
+
+
+def _sha256(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _document(page: Page, lamp: Lamp, action: str, head: str = "", **markup: str) -> str:
+    policy = (
+        f"default-src 'none'; style-src {_sha256(STYLE)}; script-src {_sha256(SCRIPT)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return f"""<!doctype html>
+<html lang="{ENGLISH.lang}">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex, nofollow">
+<title>{escape(page.title)} · Carrel</title>
+<link rel="icon" href="data:image/svg+xml,{quote(ICON)}">
+{head}<style>{STYLE}</style>
+</head>
+<body><div class="page">
+<header>{SCENE.format(lamp=lamp)}<p class="mark">Carrel</p></header>
+<main><h1>{escape(page.heading)}</h1><p class="lead">{_say(page.lead, **markup)}</p>
+{action}</main>
+<footer><p>{_say(page.hint, **markup)}</p>
+<p>{_say(page.ask, **markup)}</p></footer>
+</div></body>
+</html>
+"""

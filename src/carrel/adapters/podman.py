@@ -1,0 +1,115 @@
+"""podman, run as one account with an environment of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from carrel.adapters import process
+from carrel.adapters.process import Result, World
+from carrel.errors import ToolFailed
+
+
+class Podman:
+    """Podman in one World: one account, one store."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def cli(
+        self,
+        *arguments: str,
+        statuses: tuple[int, ...] | None = (0,),
+        seconds: float = 120,
+        given: str = "",
+    ) -> Result:
+        """Run podman to the end."""
+        command = ("podman", *arguments)
+        return process.run(command, self.world, statuses=statuses, seconds=seconds, given=given)
+
+    def info(self) -> dict[str, Any]:
+        """What podman knows of its host: versions, cgroups, store."""
+        found: dict[str, Any] = json.loads(self.cli("info", "--format=json").output)
+        return found
+
+    def image_exists(self, reference: str) -> bool:
+        """Whether the store holds the image."""
+        return self.cli("image", "exists", reference, statuses=(0, 1)).status == 0
+
+    def images(self, name: str) -> list[dict[str, Any]]:
+        """The tagged images called `name`, newest first."""
+        found: list[dict[str, Any]] = json.loads(
+            self.cli("image", "list", "--format=json", name).output or "[]"
+        )
+        return found
+
+    def pull(self, reference: str, seconds: float) -> bool:
+        """Fetch an image; False when no registry gives it."""
+        try:
+            result = self.cli(
+                "pull", "--quiet", "--retry=0", reference, statuses=None, seconds=seconds
+            )
+            if "unknown flag" in result.errors:
+                result = self.cli("pull", "--quiet", reference, statuses=None, seconds=seconds)
+        except ToolFailed:
+            return False
+        return result.status == 0
+
+    def import_archive(self, archive: str, reference: str) -> None:
+        """Make an image of a root file system's tar archive."""
+        self.cli("import", "--quiet", archive, reference, seconds=600)
+
+    def build(self, arguments: Sequence[str], line: Callable[[str], None]) -> None:
+        """Build an image; every line that podman says goes to `line`."""
+        process.follow(("podman", "build", *arguments), self.world, line)
+
+    def image_size(self, reference: str) -> int:
+        """Bytes of an image, unpacked."""
+        return int(self.cli("image", "inspect", "--format={{.Size}}", reference).output)
+
+    def run_once(
+        self, image: str, *command: str, options: Sequence[str] = (), seconds: float = 120
+    ) -> str:
+        """The output of a command in a throw-away container without network."""
+        return self.cli(
+            "run", "--rm", "--network=none", "--log-driver=none", "--cap-drop=all",
+            "--security-opt=no-new-privileges", "--pull=never", "--entrypoint=", *options,
+            image, *command,
+            seconds=seconds,
+        ).output  # fmt: skip
+
+    def execute(self, container: str, command: Sequence[str], *, terminal: bool) -> int:
+        """Run a command in a container with our own standard streams; its exit status."""
+        options = ("--interactive", "--tty") if terminal else ("--interactive",)
+        full = ("podman", "exec", *options, container, *command)
+        return process.hand_over(full, self.world)
+
+    def running(self, container: str) -> bool:
+        """Whether the container runs."""
+        result = self.cli(
+            "container", "inspect", "--format={{.State.Running}}", container, statuses=None
+        )
+        return result.output.strip() == "true"
+
+    def remove_labelled(self, label: str) -> None:
+        """Remove all containers with a label, running or not."""
+        names = self.cli("ps", "--all", "--quiet", f"--filter=label={label}").output.split()
+        if names:
+            self.cli("rm", "--force", "--time=5", "--ignore", *names)
+
+    def containers(self) -> int:
+        """How many containers the account has, of any site."""
+        return len(self.cli("ps", "--all", "--quiet").output.split())
+
+    def untag(self, reference: str) -> None:
+        """Remove an image that nothing uses."""
+        self.cli("image", "rm", reference)
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory as the container's root, who owns what programs in it have made."""
+        self.cli("unshare", "rm", "-rf", "--one-file-system", "--", path, seconds=600)
+
+    def rest(self) -> None:
+        """End the process that podman keeps between commands, with the mounts it holds."""
+        self.cli("system", "migrate", statuses=None)

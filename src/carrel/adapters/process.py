@@ -1,0 +1,221 @@
+"""The one door to other programs: starts them in a World that is passed in.
+
+Every other adapter uses it. It never uses a shell, and never puts a secret into an argument list.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from carrel.errors import Missing, ToolFailed
+
+PACKAGES = {
+    "catatonit": "catatonit",
+    "mmdebstrap": "mmdebstrap",
+    "newuidmap": "uidmap",
+    "nginx": "nginx-light",
+    "podman": "podman",
+    "useradd": "passwd",
+    "usermod": "passwd",
+}
+"""The Debian package of a tool, for the advice when it is missing."""
+
+TAIL = 15
+"""Lines of a failed program's output that are worth showing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A Unix account to run as."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+    @staticmethod
+    def of(name: str) -> Identity:
+        """The account called `name`; KeyError if there is none."""
+        entry = pwd.getpwnam(name)
+        return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+    @staticmethod
+    def ours() -> Identity:
+        """The account that this process runs as."""
+        entry = pwd.getpwuid(os.geteuid())
+        return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a program sees: all of its environment, who it is, where it starts."""
+
+    environment: Mapping[str, str]
+    identity: Identity | None = None
+    directory: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a program ended. `errors` is what it said on standard error."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def here() -> World:
+    """The World of this very process, for tools that need the operator's settings."""
+    return World(dict(os.environ), directory=str(Path.cwd()))
+
+
+def run(
+    command: Sequence[str],
+    world: World,
+    *,
+    given: str = "",
+    statuses: tuple[int, ...] | None = (0,),
+    seconds: float = 120,
+) -> Result:
+    """Run to the end. `statuses`: the exit statuses that are no failure, or None for any.
+
+    Raises `Missing` when the program is not installed, `ToolFailed` when it fails or takes longer
+    than `seconds`.
+    """
+    process = _start(command, world, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        output, errors = process.communicate(given, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise ToolFailed(f"{command[0]} did not finish within {seconds:g} s.") from None
+    except BaseException:
+        _end(process)
+        raise
+    if statuses is not None and process.returncode not in statuses:
+        raise failure(command, process.returncode, (errors or output).splitlines()[-TAIL:])
+    return Result(process.returncode, output, errors)
+
+
+def follow(command: Sequence[str], world: World, line: Callable[[str], None]) -> None:
+    """Run to the end and hand each line of output, from either stream, to `line` at once."""
+    process = _start(command, world, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    last: deque[str] = deque(maxlen=TAIL)
+    try:
+        assert process.stdout is not None  # noqa: S101 - for the type checker
+        for text in process.stdout:
+            last.append(text.rstrip())
+            line(text.rstrip())
+        status = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    if status != 0:
+        raise failure(command, status, list(last))
+
+
+def hand_over(command: Sequence[str], world: World) -> int:
+    """Run with our own terminal, and return the exit status (128 + n after signal n)."""
+    switch = _switch(world)
+    try:
+        process = subprocess.Popen(
+            command,
+            env=dict(world.environment),
+            cwd=world.directory,
+            user=switch.uid,
+            group=switch.gid,
+            extra_groups=switch.groups,
+            umask=switch.umask,
+        )
+    except OSError as error:
+        raise _not_started(command, error) from error
+    while True:
+        try:
+            status = process.wait()
+            return status if status >= 0 else 128 - status
+        except KeyboardInterrupt:
+            # The terminal sent it to the program too; what it does about it is its own business.
+            continue
+
+
+def failure(command: Sequence[str], status: int, lines: Sequence[str]) -> ToolFailed:
+    """The error for a program that ended with `status`, after saying `lines`."""
+    said = "\n  ".join(lines)
+    full = any("no space left on device" in text.lower() for text in lines)
+    return ToolFailed(
+        f"{Path(command[0]).name} {command[1] if len(command) > 1 else ''} failed (status {status}).",
+        why=f"it said:\n  {said}" if said else "it said nothing",
+        fix="the disk is full: free some space, then run the same command again" if full else "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """How a child changes its account; all None to stay as it is."""
+
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] | None = None
+    umask: int = -1
+
+
+def _switch(world: World) -> _Switch:
+    who = world.identity
+    if who is None or who.uid == os.geteuid():
+        return _Switch()
+    return _Switch(who.uid, who.gid, (), 0o077)
+
+
+def _start(
+    command: Sequence[str], world: World, *, stdin: int, stderr: int
+) -> subprocess.Popen[str]:
+    switch = _switch(world)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            errors="replace",
+            # A group of its own, so that Ctrl-C ends it when we say so, with all its children.
+            start_new_session=True,
+            env=dict(world.environment),
+            cwd=world.directory,
+            user=switch.uid,
+            group=switch.gid,
+            extra_groups=switch.groups,
+            umask=switch.umask,
+        )
+    except OSError as error:
+        raise _not_started(command, error) from error
+
+
+def _not_started(command: Sequence[str], error: OSError) -> Missing:
+    tool = Path(command[0]).name
+    package = PACKAGES.get(tool)
+    if isinstance(error, FileNotFoundError):
+        return Missing(
+            f"The program {tool} is not installed.",
+            fix=f"apt-get install {package}" if package else f"install {tool}",
+        )
+    return Missing(f"The program {tool} cannot be started.", why=str(error))
+
+
+def _end(process: subprocess.Popen[str], patience: float = 10) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=patience)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        else:
+            return

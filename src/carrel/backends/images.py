@@ -1,0 +1,213 @@
+"""Builds the workspace image in a podman store, and keeps a record of each image beside it.
+
+Used by the local backend and by `carrel image`. What goes into an image is decided in
+images/workspace; here it is only fed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from carrel.adapters import bootstrap, files
+from carrel.adapters.podman import Podman
+from carrel.adapters.process import Identity
+from carrel.core.names import CODER_UID, image_reference
+from carrel.core.resources import Image
+from carrel.core.site import GIB, ImageRecipe
+from carrel.errors import ConfigError, Missing
+
+PUBLISHED_BASE = "docker.io/library/debian:trixie-slim"
+PULLED = "localhost/carrel/base-pulled:trixie"
+BOOTSTRAPPED = "localhost/carrel/base-bootstrapped:trixie"
+PULL_SECONDS = 120
+ROOM = 6 * GIB
+"""The store holds the layers, the flattened image, and its copy for the account's ids."""
+
+STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)")
+CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What is known of an image: its size unpacked, in bytes, and what is in it."""
+
+    reference: str
+    size: int
+    manifest: dict[str, Any]
+
+    @property
+    def missing_extensions(self) -> tuple[str, ...]:
+        """Extensions that were asked for and could not be fetched."""
+        return tuple(self.manifest.get("missing_extensions", ()))
+
+
+def context() -> Path:
+    """The directory with the Containerfile: beside the sources, or inside the installed package."""
+    here = Path(__file__).resolve()
+    for place in (here.parents[3] / "images/workspace", here.parents[1] / "_workspace_image"):
+        if (place / "Containerfile").is_file():
+            return place
+    raise Missing("Carrel's own image sources are not installed.", fix="install Carrel again")
+
+
+def image(recipe: ImageRecipe) -> Image:
+    """The image of `recipe`; its tag changes with anything that goes into it."""
+    digest = hashlib.sha256()
+    for path in _files(context()):
+        digest.update(str(path.relative_to(context())).encode() + b"\0" + path.read_bytes() + b"\0")
+    for item in recipe.extensions:
+        digest.update(Path(item).read_bytes() if item.endswith(".vsix") else item.encode())
+    digest.update(repr((recipe.base, recipe.packages, recipe.extensions)).encode())
+    reference = image_reference(digest.hexdigest())
+    return Image(reference, recipe.base, recipe.packages, recipe.extensions)
+
+
+class Builder:
+    """Builds into the store of one account; `directory` (the account's) holds records and logs."""
+
+    def __init__(self, podman: Podman, directory: str, owner: Identity, say: Say) -> None:
+        self._podman = podman
+        self._directory = directory
+        self._owner = owner
+        self._say = say
+
+    def build(self, wanted: Image, *, fresh: bool = False) -> Built:
+        """Make sure `wanted` is in the store. `fresh`: from a new base, without any cache."""
+        if not fresh and self._podman.image_exists(wanted.reference):
+            return self._recorded(wanted.reference) or self._record(wanted.reference)
+        self._check_room()
+        base = self._base(wanted.base, fresh=fresh)
+        place = f"{self._directory}/context"
+        files.remove_tree(place)
+        files.make_directory(self._directory, self._owner, 0o755)
+        try:
+            self._fill(place, wanted)
+            self._podman.build(self._arguments(wanted, base, place, fresh=fresh), self._tell)
+        finally:
+            files.remove_tree(place)
+        self._say("preparing the image for this account")
+        return self._record(wanted.reference)
+
+    def built(self) -> Iterator[Built]:
+        """The images that are recorded and still in the store, the newest first."""
+        for path in sorted(Path(self._directory).glob("*.json"), key=_age):
+            known = Built(**json.loads(path.read_text(encoding="utf-8")))
+            if self._podman.image_exists(known.reference):
+                yield known
+
+    def _recorded(self, reference: str) -> Built | None:
+        text = files.text(self._place(reference))
+        return Built(**json.loads(text)) if text else None
+
+    def _record(self, reference: str) -> Built:
+        # The first container with these ids makes podman copy the image once: now, not at the
+        # first visit of a person.
+        ids = f"--userns=keep-id:uid={CODER_UID},gid={CODER_UID}"
+        text = self._podman.run_once(
+            reference, "cat", "/opt/carrel/manifest.json", options=(ids,), seconds=600
+        )
+        known = Built(reference, self._podman.image_size(reference), json.loads(text))
+        files.make_directory(self._directory, self._owner, 0o755)
+        files.write(self._place(reference), json.dumps(asdict(known)), self._owner, 0o644)
+        return known
+
+    def _place(self, reference: str) -> str:
+        return f"{self._directory}/{reference.rpartition(':')[2]}.json"
+
+    def _check_room(self) -> None:
+        files.make_directory(self._directory, self._owner, 0o755)
+        free = shutil.disk_usage(self._directory).free
+        if free < ROOM:
+            raise Missing(
+                f"Building the image needs {ROOM / GIB:.0f} GB of free disk; "
+                f"{self._directory} has {free / GIB:.1f} GB. Nothing was changed.",
+                fix="free some space, then run the same command again",
+            )
+
+    def _base(self, base: str, *, fresh: bool) -> str:
+        match base:
+            case "debian":
+                return self._bootstrapped(fresh=fresh)
+            case "auto":
+                if not fresh and self._podman.image_exists(BOOTSTRAPPED):
+                    return BOOTSTRAPPED
+                self._say("looking for a Debian base in a container registry")
+                if self._podman.pull(PUBLISHED_BASE, PULL_SECONDS):
+                    return PUBLISHED_BASE
+                self._say("no registry answers: making the base from this machine's apt sources")
+                return self._bootstrapped(fresh=fresh)
+            case _:
+                if self._podman.image_exists(base) or self._podman.pull(base, 15 * 60):
+                    return base
+                raise ConfigError(
+                    f"The base image {base} is not here and cannot be pulled. Nothing was changed.",
+                    why="no container registry gives it",
+                    fix='check the name in image.base, or set it to "auto"',
+                )
+
+    def _bootstrapped(self, *, fresh: bool) -> str:
+        if fresh or not self._podman.image_exists(BOOTSTRAPPED):
+            archive = f"{self._directory}/base.tar"
+            try:
+                self._say("making a minimal Debian with mmdebstrap")
+                bootstrap.root_file_system(archive, self._podman.world, self._quiet)
+                self._podman.import_archive(archive, BOOTSTRAPPED)
+            finally:
+                files.remove_file(archive)
+        return BOOTSTRAPPED
+
+    def _fill(self, place: str, wanted: Image) -> None:
+        files.copy_tree(context(), place, self._owner)
+        files.make_directory(f"{place}/vsix", self._owner, 0o755)
+        files.write(f"{place}/vsix/.keep", "", self._owner, 0o644)
+        for item in wanted.extensions:
+            if item.endswith(".vsix"):
+                files.copy_file(Path(item), f"{place}/vsix/{Path(item).name}", self._owner)
+
+    def _arguments(self, wanted: Image, base: str, place: str, *, fresh: bool) -> list[str]:
+        ids = [item for item in wanted.extensions if not item.endswith(".vsix")]
+        bundle = next(
+            (p for p in (os.environ.get("SSL_CERT_FILE", ""), *CA_BUNDLES) if Path(p).is_file()),
+            None,
+        )
+        return [
+            "--network=host",
+            f"--file={place}/Containerfile",
+            f"--tag={wanted.reference}",
+            "--force-rm",
+            *(["--no-cache"] if fresh else []),
+            f"--build-arg=BASE={base}",
+            f"--build-arg=PACKAGES={' '.join(wanted.packages)}",
+            f"--build-arg=EXTENSIONS={' '.join(ids)}",
+            *([f"--volume={bundle}:/run/carrel-build/ca.crt:ro"] if bundle else []),
+            place,
+        ]
+
+    def _tell(self, line: str) -> None:
+        step = STEP.match(line)
+        if step:
+            self._say(f"step {step[1]}: {step[2][:90]}")
+        elif line.startswith("carrel:"):
+            # Our own build scripts speak to the operator this way.
+            self._say(line.removeprefix("carrel:").strip())
+
+    def _quiet(self, line: str) -> None:
+        pass
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _age(path: Path) -> float:
+    return -path.stat().st_mtime

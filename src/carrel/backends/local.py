@@ -1,0 +1,327 @@
+"""Local mode: everything of a site under one unprivileged account, kept running by supervisord.
+
+Used by operations. Remembers in a journal what it made, and compares that with what is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from carrel.adapters import accounts, certificates, files, probe, process
+from carrel.adapters.certificates import Pair
+from carrel.adapters.files import Found
+from carrel.adapters.podman import Podman
+from carrel.adapters.process import Identity, World
+from carrel.adapters.supervisor import Supervisor
+from carrel.backends import record
+from carrel.backends.protocol import Told
+from carrel.backends.waiting import until
+from carrel.config import secrets
+from carrel.core import names
+from carrel.core.names import LocalLayout
+from carrel.core.plan import Change, Create, Plan, Remove
+from carrel.core.resources import (
+    Account,
+    Certificate,
+    Directory,
+    File,
+    Holds,
+    Image,
+    Resource,
+    Secret,
+    Service,
+    State,
+)
+from carrel.errors import Conflict, ToolFailed
+from carrel.render import engine, supervisor
+
+RENEW_DAYS = 30
+"""A certificate of the local authority is replaced when it has fewer days left."""
+
+ALIVE = frozenset({"STARTING", "RUNNING"})
+
+Builder = Callable[[Image], None]
+
+
+class Local:
+    """The backend of `carrel up`."""
+
+    def __init__(self, layout: LocalLayout, build: Builder) -> None:
+        self.layout = layout
+        self.supervisor = Supervisor(layout.supervisor_config, layout.supervisor_socket)
+        self._build = build
+
+    @property
+    def world(self) -> World:
+        """The World in which podman and nginx run: the account's, with our environment."""
+        return World(
+            dict(engine.environment(self.layout)),
+            identity=Identity.of(self.layout.account),
+            directory="/",
+        )
+
+    @property
+    def podman(self) -> Podman:
+        """Podman of the account."""
+        return Podman(self.world)
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the site: one command at a time changes it. The journal has a place from here on."""
+        files.make_directory(self.layout.state, self._identity(self.layout.owner), 0o755)
+        return files.locked(f"{self.layout.root}/sites/{self.layout.site}.lock")
+
+    def recorded(self) -> State:
+        """What the journal says was made."""
+        return record.load(files.text(self.layout.journal) or "[]")
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def observe(self) -> State:
+        """What of the recorded things is still there, as it is now."""
+        alive = {n for n, p in self.supervisor.programs().items() if p.state in ALIVE}
+        seen = (self._seen(resource, alive) for resource in self.recorded())
+        return State.of(resource for resource in seen if resource is not None)
+
+    def _seen(self, resource: Resource, alive: set[str]) -> Resource | None:
+        match resource:
+            case Account():
+                return self._seen_account(resource)
+            case Directory():
+                return self._seen_directory(resource)
+            case File():
+                return self._seen_file(resource)
+            case Secret():
+                found = files.look(resource.path)
+                return resource if _is(found, 0o600) and not _is_directory(found) else None
+            case Certificate():
+                return resource if self._certificate_holds(resource) else None
+            case Image():
+                there = accounts.exists(self.layout.account) and files.look(self.layout.engine)
+                return resource if there and self.podman.image_exists(resource.reference) else None
+            case Service():
+                return resource if resource.name in alive else None
+            case _:
+                assert_never(resource)
+
+    def _seen_account(self, account: Account) -> Account | None:
+        if not accounts.exists(account.name):
+            return None
+        return replace(account, subordinate_ids=accounts.subordinate_ids(account.name))
+
+    def _seen_directory(self, directory: Directory) -> Directory | None:
+        found = files.look(directory.path)
+        if found is None or not found.directory:
+            return None
+        return replace(directory, mode=found.mode, owner=self._owner(found, directory.owner))
+
+    def _seen_file(self, file: File) -> File | None:
+        found = files.look(file.path)
+        if found is None or found.directory:
+            return None
+        content = files.text(file.path) or ""
+        return replace(file, mode=found.mode, owner=self._owner(found, file.owner), content=content)
+
+    def _owner(self, found: Found, expected: str) -> str:
+        with contextlib.suppress(KeyError):
+            if Identity.of(expected).uid == found.uid:
+                return expected
+        return f"uid {found.uid}"
+
+    def _certificate_holds(self, certificate: Certificate) -> bool:
+        parts = [
+            files.text(f"{certificate.directory}/{name}")
+            for name in ("site.crt", "site.key", "authority.crt")
+        ]
+        chain, authority = parts[0], parts[2]
+        if chain is None or None in parts or files.text(certificate.public_copy) != authority:
+            return False
+        names_fit = certificates.names_of(chain) == certificate.names
+        return names_fit and certificates.days_left(chain) > RENEW_DAYS
+
+    # -- doing -----------------------------------------------------------------------------
+
+    def apply(self, plan: Plan, told: Told) -> None:
+        """Take the steps one by one; each is in the journal before the next begins."""
+        for step in plan.steps:
+            told(step)
+            match step:
+                case Create(resource) | Change(_, resource):
+                    self._make(resource)
+                case Remove(resource):
+                    self._remove(resource)
+                case _:
+                    assert_never(step)
+            self._note(Plan((step,)))
+
+    def _note(self, step: Plan) -> None:
+        after = step.applied_to(self.recorded())
+        owner = self._identity(self.layout.owner)
+        files.write(self.layout.journal, record.dump(after), owner, 0o600)
+
+    def _make(self, resource: Resource) -> None:
+        match resource:
+            case Account():
+                if not accounts.exists(resource.name):
+                    accounts.create(resource.name, resource.home)
+                missing = resource.subordinate_ids - accounts.subordinate_ids(resource.name)
+                if missing > 0:
+                    accounts.add_subordinate_ids(resource.name, resource.subordinate_ids)
+            case Directory():
+                self._make_directory(resource)
+            case File():
+                owner = self._identity(resource.owner)
+                files.write(resource.path, resource.content, owner, resource.mode)
+            case Secret():
+                existing = files.text(resource.path) or ""
+                content = secrets.environment_file(resource.entries, existing)
+                files.write(resource.path, content, self._identity(resource.owner), 0o600)
+            case Certificate():
+                self._make_certificate(resource)
+            case Image():
+                self._build(resource)
+            case Service():
+                self._start(resource)
+            case _:
+                assert_never(resource)
+
+    def _make_directory(self, directory: Directory) -> None:
+        owner = self._identity(directory.owner)
+        new = files.look(directory.path) is None
+        files.make_directory(directory.path, owner, directory.mode)
+        for part in directory.skeleton if new else ():
+            path = directory.path
+            for name in part.split("/"):
+                path = f"{path}/{name}"
+                files.make_directory(path, owner, directory.mode)
+
+    def _make_certificate(self, certificate: Certificate) -> None:
+        folder, owner = certificate.directory, self._identity(certificate.owner)
+        domain = certificate.names[0]
+        stored = (files.text(f"{folder}/authority.crt"), files.text(f"{folder}/authority.key"))
+        authority = Pair(*map(str, stored)) if all(stored) else certificates.authority(domain)
+        if certificates.permitted(authority.certificate) != (domain,):
+            authority = certificates.authority(domain)
+        signed = certificates.site(certificate.names, authority)
+        files.write(f"{folder}/authority.key", authority.key, owner, 0o600)
+        files.write(f"{folder}/authority.crt", authority.certificate, owner, 0o644)
+        files.write(f"{folder}/site.key", signed.key, owner, 0o600)
+        files.write(f"{folder}/site.crt", signed.certificate, owner, 0o644)
+        me = self._identity(self.layout.owner)
+        files.write(certificate.public_copy, authority.certificate, me, 0o644)
+
+    def _remove(self, resource: Resource) -> None:
+        match resource:
+            case Directory(holds=Holds.DATA):
+                self.podman.remove_tree(resource.path)
+            case Directory():
+                files.remove_tree(resource.path)
+            case File() | Secret():
+                files.remove_file(resource.path)
+            case Certificate():
+                for name in ("site.crt", "site.key", "authority.crt", "authority.key"):
+                    files.remove_file(f"{resource.directory}/{name}")
+                files.remove_file(resource.public_copy)
+            case Service():
+                self._stop(resource)
+            case Image():
+                self.podman.untag(resource.reference)
+            case Account():
+                raise ToolFailed(f"Local mode does not remove the account {resource.name}.")
+            case _:
+                assert_never(resource)
+
+    def _identity(self, owner: str) -> Identity:
+        return Identity.of(owner)
+
+    # -- services --------------------------------------------------------------------------
+
+    def _start(self, service: Service) -> None:
+        if not self.supervisor.running():
+            self._start_supervisor()
+        self.supervisor.remove(service.name)
+        self._clear_socket(service)
+        if service.check:
+            process.run(service.check, self.world)
+        path = self._program(service.name)
+        owner = self._identity(self.layout.owner)
+        files.write(path, supervisor.program(service), owner, 0o600)
+        self.supervisor.add(service.name)
+
+    def _stop(self, service: Service) -> None:
+        if self.supervisor.running():
+            self.supervisor.remove(service.name)
+        files.remove_file(self._program(service.name))
+        self._clear_socket(service)
+
+    def _clear_socket(self, service: Service) -> None:
+        user = names.service_user(service.name)
+        if user is not None:
+            # A socket that nobody listens on would say "starting" to visitors for ever.
+            files.remove_file(self.layout.editor_socket(user))
+
+    def _program(self, name: str) -> str:
+        return f"{self.layout.supervisor_programs}/{name}.conf"
+
+    def _start_supervisor(self) -> None:
+        self.clear_leftovers()
+        for path in Path(self.layout.supervisor_programs).glob("*.conf"):
+            files.remove_file(str(path))
+        files.remove_file(self.layout.supervisor_socket)
+        self.supervisor.start()
+        until(self.supervisor.running, seconds=10, what="supervisord")
+
+    def clear_leftovers(self) -> None:
+        """End what a supervisord that was killed has left behind: containers and nginx."""
+        self.podman.remove_labelled(f"{names.LABEL_SITE}={self.layout.site}")
+        for pid in self._stray_nginx():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            until(partial(_gone, pid), seconds=10, what="The old nginx")
+
+    def _stray_nginx(self) -> Iterator[int]:
+        text = (files.text(f"{self.layout.nginx}/nginx.pid") or "").strip()
+        if text.isdigit():
+            command = Path(f"/proc/{text}/cmdline")
+            with contextlib.suppress(OSError):
+                if self.layout.nginx_config.encode() in command.read_bytes():
+                    yield int(text)
+
+    def check_port(self, port: int) -> None:
+        """`Conflict` if the port is taken by something that is not our own edge."""
+        edge = self.supervisor.programs().get(names.EDGE_SERVICE)
+        ours = edge is not None and edge.state in ALIVE
+        if not ours and not any(self._stray_nginx()) and not probe.port_free(port):
+            raise Conflict(
+                f"Port {port} on 127.0.0.1 is in use by another program. Nothing was changed.",
+                fix=f"stop it (see `ss -ltnp 'sport = :{port}'`), or choose another local.port",
+            )
+
+    def shut_down(self) -> None:
+        """Stop supervisord and whatever podman still keeps; leaves nothing running or mounted."""
+        if self.supervisor.running():
+            pid = self.supervisor.shut_down()
+            until(partial(_gone, pid), seconds=60, what="The end of supervisord")
+        if files.look(self.layout.engine) is not None:
+            self.clear_leftovers()
+            if self.podman.containers() == 0:
+                self.podman.rest()
+        files.remove_tree(self.layout.run)
+
+
+def _is(found: Found | None, mode: int) -> bool:
+    return found is not None and found.mode == mode
+
+
+def _is_directory(found: Found | None) -> bool:
+    return found is not None and found.directory
+
+
+def _gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()

@@ -1,0 +1,75 @@
+"""States as JSON: how backends remember what they made, and how tests and reviews read it.
+
+No value of a secret is ever part of it. A file's text can be left out for those who keep it
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from carrel.core.resources import (
+    ORDER,
+    Certificate,
+    Directory,
+    Entry,
+    Form,
+    Holds,
+    Image,
+    Resource,
+    Secret,
+    Service,
+    State,
+)
+from carrel.core.site import SecretFile
+
+KINDS = {kind.__name__: kind for kind in ORDER}
+
+
+def dump(state: State) -> str:
+    """`state` as text that is easy to compare."""
+    return json.dumps([_plain(resource) for resource in state], indent=1) + "\n"
+
+
+def load(text: str) -> State:
+    """The State that `dump` wrote."""
+    return State.of(_resource(entry) for entry in json.loads(text))
+
+
+def _plain(resource: Resource) -> dict[str, Any]:
+    fields = {f.name: getattr(resource, f.name) for f in dataclasses.fields(resource)}
+    if isinstance(resource, Secret):
+        fields["entries"] = [_plain_entry(entry) for entry in resource.entries]
+    return {"kind": type(resource).__name__, **fields}
+
+
+def _plain_entry(entry: Entry) -> dict[str, str]:
+    # A given hash is a bearer secret: the fingerprint of the whole file stands for it.
+    source = entry.source.path if entry.source else ""
+    return {"variable": entry.variable, "file": source, "form": entry.form}
+
+
+def _resource(entry: dict[str, Any]) -> Resource:
+    fields = dict(entry)
+    kind = KINDS[fields.pop("kind")]
+    if kind is Directory:
+        fields["holds"] = Holds(fields["holds"])
+        fields["skeleton"] = tuple(fields["skeleton"])
+    elif kind is Secret:
+        fields["entries"] = tuple(map(_entry, fields["entries"]))
+    elif kind is Service:
+        fields["environment"] = tuple(tuple(pair) for pair in fields["environment"])
+        fields |= {name: tuple(fields[name]) for name in ("command", "check")}
+    elif kind is Image:
+        fields |= {name: tuple(fields[name]) for name in ("packages", "extensions")}
+    elif kind is Certificate:
+        fields["names"] = tuple(fields["names"])
+    resource: Resource = kind(**fields)
+    return resource
+
+
+def _entry(fields: dict[str, str]) -> Entry:
+    source = SecretFile(fields["file"]) if fields["file"] else None
+    return Entry(fields["variable"], source, Form(fields["form"]))

@@ -1,0 +1,120 @@
+"""Adds, removes and changes users: edits carrel.toml, and brings it about if the site is up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from carrel.adapters import files
+from carrel.adapters.process import Identity
+from carrel.backends.protocol import Told
+from carrel.config import edit, load, secrets
+from carrel.core import guard, names
+from carrel.core.plan import diff
+from carrel.core.resources import Directory, Holds, State
+from carrel.core.site import SecretFile
+from carrel.errors import Conflict
+from carrel.operations import converge
+from carrel.operations.site import Opened, Place
+
+SECRETS = "secrets"
+"""New password files go into this directory beside the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a change of users led to."""
+
+    password_file: str = ""
+    running: bool = False
+    """Whether the site is up, so that the change is in effect."""
+    kept: str = ""
+    """Where the data of a removed user still is."""
+
+
+def add(place: Place, name: str, password: str | None, told: Told) -> Done:
+    """A new user with a new password file; `password` None makes one up."""
+    path = _password_path(place, name)
+    if path.exists():
+        raise Conflict(
+            f"There is already a file {path}. Nothing was changed.",
+            fix="move it away, or add the user to the configuration by hand with that password_file",
+        )
+    text = edit.add_user(load.read(place.config), name, f"{SECRETS}/{name}")
+    _write_password(path, password)
+    try:
+        _save(place, text)
+    except BaseException:
+        files.remove_file(str(path))
+        raise
+    return Done(str(path), running=_bring_about(place, told))
+
+
+def set_password(place: Place, name: str, password: str | None, told: Told) -> Done:
+    """A new password; everybody signed in as this user has to sign in again."""
+    text = load.read(place.config)
+    user = load.parse(text, place.config).user(name)
+    if user is not None and isinstance(user.password, SecretFile):
+        path = Path(user.password.path)
+    else:
+        path = _password_path(place, name)
+        text = edit.set_password_file(text, name, f"{SECRETS}/{name}")
+    _write_password(path, password)
+    _save(place, text)
+    return Done(str(path), running=_bring_about(place, told))
+
+
+def remove(place: Place, name: str, told: Told, *, delete_data: bool) -> Done:
+    """Take a user out; their directories stay unless `delete_data`."""
+    before = load.load(place.config)
+    data = names.user_paths(before.storage, name).base
+    _save(place, edit.remove_user(load.read(place.config), name))
+    running = _bring_about(place, told)
+    if delete_data:
+        _delete(place, data, told)
+    return Done(running=running, kept="" if delete_data else data)
+
+
+def _delete(place: Place, data: str, told: Told) -> None:
+    local = place.local
+    with local.locked():
+        now = local.observe()
+        doomed = frozenset(
+            r.path
+            for r in now
+            if isinstance(r, Directory)
+            and r.holds is Holds.DATA
+            and (r.path == data or r.path.startswith(f"{data}/"))
+        )
+        rest = State.of(r for r in now if not (isinstance(r, Directory) and r.path in doomed))
+        steps = diff(now, rest)
+        guard.check(steps, may_stop=frozenset(), may_delete=doomed)
+        local.apply(steps, told)
+
+
+def _password_path(place: Place, name: str) -> Path:
+    return place.config.resolve().parent / SECRETS / name
+
+
+def _write_password(path: Path, password: str | None) -> None:
+    owner = Identity.ours()
+    if not path.parent.exists():
+        files.make_directory(str(path.parent), owner, 0o700)
+    files.write(os.path.realpath(path), (password or secrets.new_password()) + "\n", owner, 0o600)
+
+
+def _save(place: Place, text: str) -> None:
+    """Write the configuration if it is valid; the old one stays otherwise."""
+    load.parse(text, place.config)
+    path = place.config.resolve()
+    status = path.stat()
+    owner = Identity("", status.st_uid, status.st_gid, "")
+    files.write(str(path), text, owner, status.st_mode & 0o7777)
+
+
+def _bring_about(place: Place, told: Told) -> bool:
+    if not place.local.supervisor.running():
+        return False
+    converge.up(Opened.at(place.config, place.say), told)
+    return True
