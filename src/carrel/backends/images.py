@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,9 +82,13 @@ class Builder:
         self._owner = owner
         self._say = say
 
-    def build(self, wanted: Image, *, fresh: bool = False) -> Built:
-        """Make sure `wanted` is in the store. `fresh`: from a new base, without any cache."""
-        if not fresh and self._podman.image_exists(wanted.reference):
+    def build(self, wanted: Image, *, fresh: bool = False, again: bool = False) -> Built:
+        """Make sure `wanted` is in the store.
+
+        `again`: build although it is there, so that extensions that could not be fetched get
+        another chance. `fresh`: from a new base, without any cache.
+        """
+        if not again and not fresh and self._podman.image_exists(wanted.reference):
             return self._recorded(wanted.reference) or self._record(wanted.reference)
         self._check_room()
         base = self._base(wanted.base, fresh=fresh)
@@ -92,7 +97,9 @@ class Builder:
         files.make_directory(self._directory, self._owner, 0o755)
         try:
             self._fill(place, wanted)
-            self._podman.build(self._arguments(wanted, base, place, fresh=fresh), self._tell)
+            self._podman.build(
+                self._arguments(wanted, base, place, fresh=fresh, again=again), self._tell
+            )
         finally:
             files.remove_tree(place)
         self._say("preparing the image for this account")
@@ -174,7 +181,9 @@ class Builder:
             if item.endswith(".vsix"):
                 files.copy_file(Path(item), f"{place}/vsix/{Path(item).name}", self._owner)
 
-    def _arguments(self, wanted: Image, base: str, place: str, *, fresh: bool) -> list[str]:
+    def _arguments(
+        self, wanted: Image, base: str, place: str, *, fresh: bool, again: bool
+    ) -> list[str]:
         ids = [item for item in wanted.extensions if not item.endswith(".vsix")]
         bundle = next(
             (p for p in (os.environ.get("SSL_CERT_FILE", ""), *CA_BUNDLES) if Path(p).is_file()),
@@ -189,6 +198,8 @@ class Builder:
             f"--build-arg=BASE={base}",
             f"--build-arg=PACKAGES={' '.join(wanted.packages)}",
             f"--build-arg=EXTENSIONS={' '.join(ids)}",
+            # A new value runs the step that fetches extensions again, and what comes after it.
+            f"--build-arg=REFRESH={time.time_ns() if again else 0}",
             *([f"--volume={bundle}:/run/carrel-build/ca.crt:ro"] if bundle else []),
             place,
         ]

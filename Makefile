@@ -1,0 +1,65 @@
+# Everything a person or CI does with this project. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CARREL := $(BIN)/carrel
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo demo-stop demo-delete env prepare prepare-test check lint types layers unit docs test bench clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+demo: prepare env ## Two people, VS Code and an agent, at https://ada.code.localhost:8443
+	@scripts/demo $(CARREL)
+
+demo-stop: env ## Stop the demo; leaves nothing running or mounted
+	@$(CARREL) down --config demo/carrel.toml
+
+demo-delete: demo-stop ## Stop the demo and delete what its users made
+	@scripts/demo-delete $(CARREL)
+
+prepare: ## Install the Debian packages that Carrel needs (asks sudo unless root)
+	@scripts/prepare-machine run
+
+prepare-test: ## Also those that the tests need
+	@scripts/prepare-machine test
+
+env: $(STAMP) ## Make the Python environment in .venv
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@echo "Making the Python environment in $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+check: lint types layers unit ## Lint, types, layers, unit and golden tests: under a minute
+
+lint: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: env
+	@$(BIN)/mypy
+
+layers: env
+	@$(BIN)/lint-imports --no-cache
+
+unit: env
+	@$(BIN)/pytest -q tests/unit tests/golden
+
+docs: env ## Write the generated reference pages anew
+	@$(BIN)/python scripts/reference.py
+
+test: prepare-test env lint types layers ## Everything, with real podman, nginx, code-server and Chromium
+	@$(BIN)/pytest -v tests
+
+bench: prepare-test env ## Measure against bare code-server; prints a table, keeps bench/results.json
+	@$(BIN)/python -m bench
+
+clean: ## Stop the demo, remove the image, the environment and caches; keeps what users made
+	@scripts/clean

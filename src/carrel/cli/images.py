@@ -1,0 +1,71 @@
+"""`carrel image`: the image that every workspace runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from carrel.adapters import files
+from carrel.backends.images import Built
+from carrel.cli import console
+from carrel.cli.options import config_option, json_option
+from carrel.core.site import GIB
+from carrel.operations import building
+from carrel.operations.site import Opened
+
+
+@click.group()
+def image() -> None:
+    """Build and list workspace images."""
+
+
+@image.command()
+@config_option
+@click.option("--retry", is_flag=True, help="Build again if an extension could not be fetched.")
+@click.option("--fresh", is_flag=True, help="Build from a new base, without any cache.")
+def build(file: Path, *, retry: bool, fresh: bool) -> None:
+    """Build the image that the configuration asks for, step by step."""
+    story = console.Story()
+    opened = Opened.at(file, story.say)
+    built = building.build(opened, story.step, retry=retry, fresh=fresh)
+    _describe(built)
+
+
+@image.command("list")
+@config_option
+@json_option
+def list_(file: Path, *, as_json: bool) -> None:
+    """List the images with what is in them."""
+    opened = Opened.at(file, console.note)
+    there = files.look(opened.place.layout.engine) is not None
+    found = list(opened.place.builder.built()) if there else []
+    if as_json:
+        console.result_json([asdict(built) for built in found])
+        return
+    used = opened.image.reference
+    console.table(
+        ["IMAGE", "SIZE", "CODE-SERVER", "OPENCODE", "MISSING EXTENSIONS", ""],
+        [
+            (
+                built.reference,
+                f"{built.size / GIB:.2f} GB",
+                str(built.manifest.get("code_server", "")),
+                str(built.manifest.get("opencode", "")),
+                ", ".join(built.missing_extensions) or "none",
+                "in use" if built.reference == used else "",
+            )
+            for built in found
+        ],
+    )
+
+
+def _describe(built: Built) -> None:
+    console.result(f"{built.reference}  {built.size / GIB:.2f} GB unpacked")
+    if built.missing_extensions:
+        console.warning(
+            f"not in the image, because Open VSX could not be reached: "
+            f"{', '.join(built.missing_extensions)}. `carrel image build --retry` tries again; a path "
+            "of a .vsix file in image.extensions always works."
+        )

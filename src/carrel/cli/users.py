@@ -1,0 +1,111 @@
+"""`carrel user`: who has a workspace."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from carrel.cli import console
+from carrel.cli.options import ask, ask_name, config_option, json_option, yes_option
+from carrel.config import load
+from carrel.core import names
+from carrel.core.site import SecretFile
+from carrel.errors import ConfigError
+from carrel.operations import users
+from carrel.operations.site import Place
+from carrel.operations.users import Done
+
+
+@click.group()
+def user() -> None:
+    """Add, list and remove users. Edits the configuration and keeps its comments."""
+
+
+password_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
+)
+
+
+def _password(*, stdin: bool) -> str | None:
+    if not stdin:
+        return None
+    text = sys.stdin.read().strip()
+    if not text or "\n" in text:
+        raise ConfigError("The password has to be one line of text. Nothing was changed.")
+    return text
+
+
+def _next(done: Done) -> None:
+    if done.password_file:
+        console.note(f"The password is in {done.password_file}.")
+    if not done.running:
+        console.note("The site is not running; `carrel up` brings this into effect.")
+
+
+@user.command()
+@config_option
+@password_option
+@click.argument("name")
+def add(file: Path, name: str, *, password_stdin: bool) -> None:
+    """Add a user with a new password."""
+    story = console.Story()
+    place = Place.of(file, story.say)
+    done = users.add(place, name, _password(stdin=password_stdin), story.step)
+    console.note(f"Added {name}.")
+    _next(done)
+
+
+@user.command("list")
+@config_option
+@json_option
+def list_(file: Path, *, as_json: bool) -> None:
+    """List the users."""
+    site = load.load(file)
+    rows = [
+        {
+            "user": entry.name,
+            "address": names.address(names.host(entry.name, site.domain), site.local_port),
+            "password": entry.password.path
+            if isinstance(entry.password, SecretFile)
+            else "in the configuration (hash)",
+        }
+        for entry in site.users
+    ]
+    if as_json:
+        console.result_json(rows)
+    else:
+        console.table(["USER", "ADDRESS", "PASSWORD IN"], [tuple(row.values()) for row in rows])
+
+
+@user.command()
+@config_option
+@password_option
+@click.argument("name")
+def passwd(file: Path, name: str, *, password_stdin: bool) -> None:
+    """Give a user a new password; every session of theirs ends."""
+    story = console.Story()
+    password = _password(stdin=password_stdin)
+    done = users.set_password(Place.of(file, story.say), name, password, story.step)
+    console.note(f"{name} has a new password.")
+    _next(done)
+
+
+@user.command()
+@config_option
+@yes_option
+@click.option("--delete-data", is_flag=True, help="Also delete the user's directories, for ever.")
+@click.argument("name")
+def remove(file: Path, name: str, *, delete_data: bool, yes: bool) -> None:
+    """Remove a user. Their work stays on disk unless you say --delete-data."""
+    if delete_data:
+        ask_name(f"This deletes everything that {name} has made, for ever.", name, yes=yes)
+    else:
+        ask(f"Remove {name}? Their files stay.", yes=yes)
+    story = console.Story()
+    done = users.remove(Place.of(file, story.say), name, story.step, delete_data=delete_data)
+    console.note(
+        f"Removed {name}." + (f" Their files are still in {done.kept}." if done.kept else "")
+    )
+    _next(done)

@@ -1,0 +1,45 @@
+"""The configuration that `carrel init` writes: every section, explained where it stands."""
+
+from __future__ import annotations
+
+TEMPLATE = """\
+# Carrel: who gets a desk, and what is on it.
+# Check this file with `carrel config check`; every key is described by `carrel config schema`.
+
+domain = "{domain}"        # people work at NAME.{domain}
+
+[image]                          # what every workspace runs
+base = "auto"                    # auto | debian | any image, e.g. codercom/code-server:4.139.1
+packages = []                    # more Debian packages, e.g. ["php-cli"]
+extensions = ["sst-dev.opencode"]  # Open VSX ids, or paths of .vsix files
+
+[limits]                         # for everybody; override one with [users.NAME.limits]
+memory = "3G"
+memory_soft = "2.5G"
+cpus = 1.5
+processes = 1024
+
+[storage]
+base = "{storage}"            # one directory per user: workspace, config, home
+
+[local]
+port = {port}                      # carrel up listens on 127.0.0.1 only
+
+# The AI agent. With "shared-keys" the keys are in every workspace's environment, where its user can
+# read them: set a spending limit at the provider.
+[ai]
+mode = "off"                     # shared-keys | off
+# [ai.providers.anthropic]
+# api_key_file = "secrets/anthropic"
+# [ai.providers.mine]            # any OpenAI-compatible server
+# base_url = "https://llm.example.org/v1"
+# api_key_file = "secrets/mine"
+# models = ["some-model"]
+
+# One table per person; `carrel user add NAME` writes it, with a password in secrets/NAME.
+"""
+
+
+def example(domain: str = "code.localhost", storage: str = "data", port: int = 8443) -> str:
+    """The text of a new carrel.toml."""
+    return TEMPLATE.format(domain=domain, storage=storage, port=port)
