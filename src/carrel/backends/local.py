@@ -40,7 +40,8 @@ from carrel.core.resources import (
     State,
 )
 from carrel.errors import Conflict, ToolFailed
-from carrel.render import engine, supervisor
+from carrel.render import engine
+from carrel.render import supervisor as programs
 
 RENEW_DAYS = 30
 """A certificate of the local authority is replaced when it has fewer days left."""
@@ -53,10 +54,20 @@ Builder = Callable[[Image], None]
 class Local:
     """The backend of `carrel up`."""
 
-    def __init__(self, layout: LocalLayout, build: Builder) -> None:
+    def __init__(
+        self,
+        layout: LocalLayout,
+        build: Builder,
+        *,
+        supervisor: Supervisor | None = None,
+        podman: Podman | None = None,
+    ) -> None:
         self.layout = layout
-        self.supervisor = Supervisor(layout.supervisor_config, layout.supervisor_socket)
+        self.supervisor = supervisor or Supervisor(
+            layout.supervisor_config, layout.supervisor_socket
+        )
         self._build = build
+        self._podman = podman
 
     @property
     def world(self) -> World:
@@ -70,7 +81,7 @@ class Local:
     @property
     def podman(self) -> Podman:
         """Podman of the account."""
-        return Podman(self.world)
+        return self._podman or Podman(self.world)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the site: one command at a time changes it. The journal has a place from here on."""
@@ -251,7 +262,7 @@ class Local:
             process.run(service.check, self.world)
         path = self._program(service.name)
         owner = self._identity(self.layout.owner)
-        files.write(path, supervisor.program(service), owner, 0o600)
+        files.write(path, programs.program(service), owner, 0o600)
         self.supervisor.add(service.name)
 
     def _stop(self, service: Service) -> None:

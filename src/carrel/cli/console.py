@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from carrel.core.plan import Step, sentence
+from carrel.core.plan import Change, Step, sentence
+from carrel.core.resources import Directory, File
 from carrel.errors import INTERRUPTED, CarrelError
 
 WIDE = 200
@@ -35,6 +36,7 @@ class Story:
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._console = _console(stderr=True)
+        self._small = 0
 
     def say(self, text: str) -> None:
         """One line of the story."""
@@ -42,7 +44,13 @@ class Story:
         self._console.print(Text(elapsed, style="dim") + Text(text))
 
     def step(self, step: Step) -> None:
-        """A step of a plan that is about to be taken."""
+        """A step of a plan that is about to be taken; the many small ones are only counted."""
+        if isinstance(step.after if isinstance(step, Change) else step.resource, Directory | File):
+            self._small += 1
+            return
+        if self._small:
+            self.say(f"  {self._small} directories and files")
+            self._small = 0
         self.say(sentence(step))
 
 

@@ -162,7 +162,8 @@ def _site(document: schema.Document, folder: Path) -> Site:
     everyone = _limits(document.limits, Limits())
     return Site(
         domain=document.domain,
-        storage=absolute(document.storage.base),
+        # Adapters follow no symbolic links, so the operator's own are resolved here.
+        storage=os.path.realpath(absolute(document.storage.base)),
         tls=Tls(
             mode=TlsMode(tls.mode),
             email=tls.email,
@@ -220,6 +221,12 @@ def _password(table: schema.UserTable, absolute: typing.Callable[[str], str]) ->
 
 def _conflicts(document: schema.Document, site: Site) -> Iterator[Fault]:
     ports: dict[int, str] = {site.local_port: "local.port"}
+    if not schema.PATH.fullmatch(site.storage):
+        yield Fault(
+            "storage.base",
+            f"{site.storage} has characters that podman or nginx would read as something else",
+            "choose a directory without quotes, colons, commas, braces or wildcards in its path",
+        )
     if document.limits.memory_soft is not None:
         yield from _soft_above_hard("limits", _limits(document.limits, Limits()))
     for user in site.users:

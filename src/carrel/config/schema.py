@@ -81,6 +81,15 @@ def user_name(value: str) -> str:
     return value
 
 
+def argon2_hash(value: str) -> str:
+    """A hash; what is none may be a password in plain text, so no fault repeats it."""
+    if not ARGON2.fullmatch(value):
+        raise wrong(
+            "not an argon2 hash", "put the password into a file and name it in password_file"
+        )
+    return value
+
+
 def extension(value: str) -> str:
     """An Open VSX id or the path of a .vsix file."""
     if not value.endswith(".vsix") and not EXTENSION_ID.fullmatch(value):
@@ -108,7 +117,7 @@ ImageName = Annotated[
 ]
 Model = Annotated[str, matching(MODEL, "a model", 'write the name the provider uses, like "gpt-5"')]
 Url = Annotated[str, matching(HTTP_URL, "a base URL", 'write it like "https://host.example/v1"')]
-Hash = Annotated[str, matching(ARGON2, "an argon2 hash", "make one with `carrel user passwd NAME`")]
+Hash = Annotated[str, AfterValidator(argon2_hash)]
 
 
 class Strict(BaseModel):

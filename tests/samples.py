@@ -1,0 +1,125 @@
+"""Sites, layouts and strategies that several tests use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from carrel.core.machine import Machine
+from carrel.core.names import LocalLayout
+from carrel.core.resources import (
+    Account,
+    Certificate,
+    Directory,
+    Entry,
+    File,
+    Form,
+    Holds,
+    Image,
+    Resource,
+    Secret,
+    Service,
+    State,
+    key,
+)
+from carrel.core.site import (
+    Ai,
+    AiMode,
+    ImageRecipe,
+    Limits,
+    PasswordHash,
+    Provider,
+    SecretFile,
+    Site,
+    User,
+)
+from carrel.render import local
+
+LAYOUT = LocalLayout(
+    site="0123abcd",
+    root="/var/lib/carrel-local",
+    runtime="/run/carrel-local",
+    account="carrel-local",
+    owner="root",
+)
+IMAGE = Image("localhost/carrel/workspace:0123456789ab", "auto", (), ())
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaGhhc2hoYXNo"
+
+TWO_USERS = Site(
+    domain="code.example.org",
+    storage="/var/lib/vscode",
+    users=(
+        User(
+            "dan", SecretFile("/run/secrets/dan"), Limits(memory=2 << 30, memory_soft=1 << 30), 8082
+        ),
+        User("alice", PasswordHash(HASH)),
+    ),
+    image=ImageRecipe(extensions=()),
+    ai=Ai(
+        AiMode.SHARED_KEYS,
+        (
+            Provider("anthropic", SecretFile("/run/secrets/anthropic")),
+            Provider("mine", None, "https://llm.example.org/v1", ("small", "large")),
+        ),
+        "mine/small",
+    ),
+)
+
+V1 = Machine(cgroups="v1", runtime="runc")
+V2 = Machine(controllers=frozenset({"memory", "cpu", "pids"}), cgroup_manager="systemd")
+
+
+def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.Surroundings:
+    """Everything besides the configuration, the same every time."""
+    return local.Surroundings(
+        layout=layout,
+        machine=machine,
+        image=IMAGE,
+        authority_copy="/etc/carrel/ca.crt",
+        fingerprints={
+            SecretFile("/run/secrets/dan"): "print-of-dan",
+            SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
+        },
+    )
+
+
+def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
+    """The State of a site in local mode."""
+    return local.state(site, surroundings(machine))
+
+
+def write_config(folder: Path, text: str, **secrets: str) -> Path:
+    """A carrel.toml with its secrets in a folder."""
+    file = folder / "carrel.toml"
+    file.write_text(text)
+    for name, value in secrets.items():
+        (folder / name).write_text(value)
+    return file
+
+
+names = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+modes = st.sampled_from([0o600, 0o644, 0o700, 0o755])
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20)
+entries = st.builds(
+    Entry, names.map(str.upper), st.none() | st.builds(SecretFile, paths), st.sampled_from(Form)
+)
+resources: st.SearchStrategy[Resource] = st.one_of(
+    st.builds(Account, names, paths, st.integers(0, 65536)),
+    st.builds(Directory, paths, names, modes, st.sampled_from(Holds)),
+    st.builds(File, paths, names, modes, texts),
+    st.builds(Secret, paths, names, st.lists(entries, max_size=2).map(tuple), names),
+    st.builds(Certificate, paths, names, st.lists(names, max_size=2).map(tuple), paths),
+    st.builds(Image, names, names, st.just(()), st.just(())),
+    st.builds(
+        Service, names, names, st.lists(names, max_size=2).map(tuple), st.just(()), paths, names
+    ),
+)
+
+
+def _state(found: list[Resource]) -> State:
+    return State.of({key(resource): resource for resource in found}.values())
+
+
+states = st.lists(resources, max_size=8).map(_state)

@@ -1,0 +1,191 @@
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carrel.config import load
+from carrel.config.load import Faulty
+from carrel.config.template import example
+from carrel.core.site import AiMode, Limits, PasswordHash, SecretFile, Site
+from carrel.errors import ConfigError
+from samples import HASH, write_config
+
+START = 'domain = "code.example.org"\n'
+DAN = f'[users.dan]\npassword_hash = "{HASH}"\n'
+
+
+def site(folder: Path, text: str, **secrets: str) -> Site:
+    return load.load(write_config(folder, text, **secrets))
+
+
+def faults(folder: Path, text: str, **secrets: str) -> dict[str, str]:
+    with pytest.raises(Faulty) as caught:
+        site(folder, text, **secrets)
+    assert caught.value.exit_code == 2
+    for fault in caught.value.faults:
+        assert fault.path
+        assert fault.reason
+        assert fault.remedy
+    return {fault.path: f"{fault.reason} | {fault.remedy}" for fault in caught.value.faults}
+
+
+def test_a_domain_alone_is_a_site_with_the_documented_defaults(tmp_path: Path) -> None:
+    found = site(tmp_path, START)
+    assert found.domain == "code.example.org"
+    assert found.storage == "/var/lib/vscode"
+    assert found.local_port == 8443
+    assert found.ai.mode is AiMode.OFF
+    assert found.image.extensions == ("sst-dev.opencode",)
+
+
+def test_the_design_example_is_accepted(tmp_path: Path) -> None:
+    text = """
+domain = "code.example.org"
+[tls]
+mode = "acme"
+email = "ops@example.org"
+dns_provider = "vultr"
+credentials_file = "/run/secrets/vultr.env"
+[image]
+base = "auto"
+packages = []
+extensions = ["sst-dev.opencode"]
+[limits]
+memory = "3G"
+memory_soft = "2.5G"
+cpus = 1.5
+processes = 1024
+[storage]
+base = "/var/lib/vscode"
+[ai]
+mode = "gateway"
+[ai.providers.anthropic]
+api_key_file = "/run/secrets/anthropic"
+[users.dan]
+password_file = "dan"
+[users.alice]
+password_file = "alice"
+limits.memory = "2G"
+port = 8082
+"""
+    found = site(tmp_path, text, dan="secret\n", alice=HASH)
+    assert found.users[0].limits == Limits()
+    assert found.users[1].limits.memory == 2 << 30
+    assert found.users[1].limits.memory_soft <= found.users[1].limits.memory
+    assert found.users[1].port == 8082
+    assert found.users[0].password == SecretFile(str(tmp_path / "dan"))
+
+
+def test_the_file_that_init_writes_is_valid(tmp_path: Path) -> None:
+    assert site(tmp_path, example()).users == ()
+
+
+def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
+    found = site(tmp_path, START + '[storage]\nbase = "data"\n')
+    assert found.storage == str(tmp_path / "data")
+
+
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    text = (
+        'domain = "nodots"\nunknwon = 1\n[limit]\n[limits]\nmemory = "lots"\ncpus = -1\n'
+        '[users.Dan]\npassword_file = "x"\n[users.www]\npassword_file = "x"\n[tls]\nmode = "magic"\n'
+    )
+    found = faults(tmp_path, text)
+    assert set(found) == {
+        "domain", "unknwon", "limit", "limits.memory", "limits.cpus", "users.Dan", "users.www",
+        "tls.mode",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        (START + "[limits]\nmemroy = '3G'\n", "limits.memroy", 'did you mean "memory"'),
+        (START + f"[users.dan]\npasword_hash = '{HASH}'\n", "users.dan.pasword_hash", "password_hash"),
+        (START + "[limits]\nmemory = '1G'\nmemory_soft = '2G'\n", "limits.memory_soft", "hard limit"),
+        (START + "[limits]\nmemory = '10M'\n", "limits.memory", "less memory than"),
+        (START + "[limits]\nmemory = 'many'\n", "limits.memory", '"2.5G"'),
+        (START + "[limits]\nmemory = true\n", "limits.memory", "size"),
+        (START + "[users.dan]\n", "users.dan", "exactly one of"),
+        (START + "[users.'d-n']\npassword_file='x'\n", "users.d-n", "no hyphen"),
+        (START + "[users.admin]\npassword_file='x'\n", "users.admin", "reserved"),
+        (START + "[users.dan]\npassword_file='nowhere'\n", "users.dan.password_file", "no file"),
+        (START + "[users.dan]\npassword_file='.'\n", "users.dan.password_file", "cannot be read"),
+        (START + "[users.dan]\npassword_hash='plain'\n", "users.dan.password_hash", "argon2"),
+        (START + DAN + "port = 8443\n", "users.dan.port", "already local.port"),
+        (START + DAN + "port = 80\n", "users.dan.port", "1024"),
+        (START + "[ai]\nmode='shared-keys'\n", "ai.providers", "empty"),
+        (START + "[ai.providers.x]\nbase_url='https://h/v1'\n", "ai.providers.x.models", "name the"),
+        (START + "[ai.providers.x]\nbase_url='file:///etc'\n", "ai.providers.x.base_url", "base URL"),
+        (START + "[ai]\nmodel='a/b'\n", "ai.model", 'no provider "a"'),
+        (START + "[image]\nextensions=['nodot']\n", "image.extensions.0", "Open VSX"),
+        (START + "[image]\nextensions=['a.vsix']\n", "image.extensions", "no file"),
+        (START + "[image]\npackages=['a;b']\n", "image.packages.0", "Debian package"),
+        (START + "[image]\nbase='Not An Image'\n", "image.base", "not an image"),
+        (START + "[storage]\nbase='/a\"; }'\n", "storage.base", "usable path"),
+        ("domain = 'a.b'\ndomain = 'c.d'\n", "file", "not TOML"),
+        ("[users.dan]\n[users.dan]\n", "file", "not TOML"),
+    ],
+)  # fmt: skip
+def test_each_fault_names_its_path_and_its_remedy(
+    tmp_path: Path, text: str, path: str, words: str
+) -> None:
+    assert words in faults(tmp_path, text)[path]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "empty"),
+        (" \n", "empty"),
+        ("a\nb\n", "one line"),
+        ("a\0b", "one line"),
+        ("x" * 70000, "large"),
+    ],
+)
+def test_a_password_file_that_is_none_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    found = faults(tmp_path, START + "[users.dan]\npassword_file='dan'\n", dan=content)
+    assert words in found["users.dan.password_file"]
+
+
+def test_two_users_may_not_share_a_port(tmp_path: Path) -> None:
+    text = START + DAN + "port = 8081\n" + DAN.replace("dan", "eve") + "port = 8081\n"
+    assert "already users.dan.port" in faults(tmp_path, text)["users.eve.port"]
+
+
+def test_a_missing_configuration_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no configuration") as caught:
+        load.load(tmp_path / "carrel.toml")
+    assert "carrel init" in caught.value.fix
+
+
+def test_no_fault_repeats_a_secret(tmp_path: Path) -> None:
+    text = START + "[users.dan]\npassword_hash = 'hunter2-in-plain-text'\nwrong = 1\n"
+    with pytest.raises(Faulty) as caught:
+        site(tmp_path, text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_hash_does_not_show_in_a_repr(tmp_path: Path) -> None:
+    found = site(tmp_path, START + DAN)
+    assert found.users[0].password == PasswordHash(HASH)
+    assert HASH not in repr(found)
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_the_loader_fall_over(text: str) -> None:
+    with suppress(ConfigError):
+        assert load.parse(text, Path("/carrel.toml")).domain
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = load.json_schema()
+    assert json.dumps(schema)
+    definitions = schema["$defs"]
+    assert isinstance(definitions, dict)
+    for table in definitions.values():
+        for name, value in table["properties"].items():
+            assert value.get("description") or "$ref" in value, name

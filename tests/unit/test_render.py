@@ -1,0 +1,187 @@
+"""No value that the configuration accepts may add anything to a rendered file."""
+
+import configparser
+import json
+import re
+import shlex
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from carrel.backends import record
+from carrel.config import schema
+from carrel.core import ai
+from carrel.core.edge import Edge, Tunnel, local_edge
+from carrel.core.resources import Service
+from carrel.core.site import Ai, AiMode, Limits, PasswordHash, Provider, Site, User
+from carrel.render import nginx, supervisor
+from samples import HASH, LAYOUT, TWO_USERS, V1, V2, desired
+
+hostile = st.text(st.sampled_from("ab/.-_;{}\"'\\$#%\n\r\t *~()[]=,:@<>|&`\x00é"), max_size=12)
+accepted_paths = st.from_regex(schema.PATH, fullmatch=True).map(lambda p: "/" + p) | hostile.filter(
+    lambda p: bool(schema.PATH.fullmatch(p))
+).map(lambda p: "/" + p)
+domains = st.from_regex(schema.DOMAIN, fullmatch=True).filter(lambda d: len(d) < 100)
+users = st.from_regex(r"[a-z][a-z0-9]{0,30}", fullmatch=True)
+
+
+def skeleton(text: str) -> list[str]:
+    """The directives of an nginx file with what stands in quotes taken out."""
+    bare = re.sub(r'"(\\.|[^"\\])*"', '""', re.sub(r"(?m)^\s*#.*$", "", text))
+    return [re.sub(r"\s+", " ", part).strip() for part in re.split(r"[;{}]", bare)]
+
+
+def site(domain: str, storage: str, names: list[str]) -> Site:
+    return Site(
+        domain,
+        storage,
+        tuple(User(n, PasswordHash("h"), port=9000 + i) for i, n in enumerate(names)),
+    )
+
+
+@given(domains, accepted_paths, st.lists(users, unique=True, max_size=3))
+def test_no_accepted_value_adds_an_nginx_directive(
+    domain: str, path: str, names: list[str]
+) -> None:
+    layout = replace(LAYOUT, root=path, runtime=path)
+    plain = replace(LAYOUT, root="/r", runtime="/r")
+    try:
+        text = nginx.config(local_edge(site(domain, path, names), layout))
+    except ValueError:
+        return
+    expected = nginx.config(
+        local_edge(site("a.b", "/s", [f"u{i}" for i in range(len(names))]), plain)
+    )
+    assert skeleton(text) == skeleton(expected)
+
+
+@given(hostile)
+def test_nginx_values_are_quoted_or_refused(value: str) -> None:
+    try:
+        text = nginx.quoted(value)
+    except ValueError:
+        return
+    assert text == f'"{value}"'
+    assert not set(value) & set('"\\;{}$\n\r\0')
+
+
+def parsed(text: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(strict=True, inline_comment_prefixes=(" ;", "\t;"))
+    parser.read_string(text)
+    return parser
+
+
+@given(st.text(max_size=20), st.text(max_size=20), hostile)
+def test_no_value_adds_a_supervisor_option(command: str, value: str, path: str) -> None:
+    service = Service(
+        "workspace-dan", "dan", ("podman", command), (("A", value),), f"/l{path}", "r"
+    )
+    plain = replace(service, command=("podman", "x"), environment=(("A", "x"),), log="/l")
+    try:
+        text = supervisor.program(service)
+    except ValueError:
+        return
+    found, expected = parsed(text), parsed(supervisor.program(plain))
+    assert found.sections() == expected.sections()
+    section = "program:workspace-dan"
+    assert found.options(section) == expected.options(section)
+    assume("%" not in command)
+    assert shlex.split(found.get(section, "command")) == ["podman", command]
+
+
+def test_supervisor_gets_percent_signs_doubled() -> None:
+    service = Service("edge", "root", ("a", "50%"), (("B", "%(x)s"),), "/log", "r")
+    text = supervisor.program(service)
+    assert "50%%" in text
+    assert "%%(x)s" in text
+
+
+def workspace(machine: object = V1) -> Service:
+    state = desired(machine=V1 if machine is V1 else V2)
+    return next(r for r in state if isinstance(r, Service) and r.name == "workspace-dan")
+
+
+def test_a_workspace_has_no_more_rights_than_it_needs() -> None:
+    command = workspace().command
+    assert {"--cap-drop=all", "--security-opt=no-new-privileges", "--read-only"} <= set(command)
+    assert not [a for a in command if "privileged" in a and "no-new" not in a]
+    assert not [
+        a for a in command if "seccomp" in a or a.startswith(("--device", "--pid", "--ipc"))
+    ]
+    assert not [a for a in command if a.startswith(("--network=host", "--cap-add"))]
+
+
+def test_only_the_users_own_directories_are_mounted() -> None:
+    sources = [
+        a.removeprefix("--volume=").split(":")[0] for a in workspace().command if "--volume" in a
+    ]
+    assert sources == [
+        "/var/lib/vscode/dan/home",
+        "/var/lib/vscode/dan/workspace",
+        "/var/lib/vscode/dan/config",
+        "/run/carrel-local/0123abcd/users/dan",
+        "/var/lib/carrel-local/sites/0123abcd/agent",
+    ]
+
+
+def test_limits_are_given_where_the_machine_can_hold_them() -> None:
+    held, not_held = workspace(V2).command, workspace(V1).command
+    assert {"--memory=2147483648", "--memory-swap=2147483648", "--cpus=1.5"} <= set(held)
+    assert "--pids-limit=1024" in held
+    assert not [a for a in not_held if a.startswith(("--memory", "--cpus", "--pids"))]
+    assert "--ulimit=nproc=1024:1024" in not_held
+
+
+def test_no_secret_value_is_in_the_state() -> None:
+    state = desired()
+    assert HASH not in repr(state)
+    assert HASH not in record.dump(state)
+
+
+def test_the_agent_sees_only_configured_providers() -> None:
+    config = ai.agent_config(TWO_USERS.ai)
+    assert isinstance(config, dict)
+    assert config["enabled_providers"] == ["anthropic", "mine"]
+    assert config["share"] == "disabled"
+    assert config["autoupdate"] is False
+    assert config["model"] == "mine/small"
+    assert "{env:ANTHROPIC_API_KEY}" in json.dumps(config)
+
+
+@pytest.mark.parametrize("mode", [AiMode.OFF, AiMode.GATEWAY])
+def test_without_shared_keys_the_agent_gets_no_provider_and_no_key(mode: AiMode) -> None:
+    off = Ai(mode, TWO_USERS.ai.providers, "mine/small")
+    config = ai.agent_config(off)
+    assert isinstance(config, dict)
+    assert config["enabled_providers"] == []
+    assert "model" not in config
+    assert ai.key_entries(off) == ()
+
+
+def test_a_provider_of_ones_own_is_openai_compatible() -> None:
+    config = ai.agent_config(
+        Ai(AiMode.SHARED_KEYS, (Provider("mine", None, "http://127.0.0.1:9/v1", ("m",)),), "mine/m")
+    )
+    assert isinstance(config, dict)
+    assert config["provider"] == {
+        "mine": {
+            "options": {"baseURL": "http://127.0.0.1:9/v1"},
+            "npm": "@ai-sdk/openai-compatible",
+            "name": "mine",
+            "models": {"m": {"name": "m"}},
+        }
+    }
+
+
+def test_a_tunnel_listens_on_loopback_only() -> None:
+    text = nginx.config(
+        Edge("a.b", 8443, "/s", "/c", "/k", "/p", "/h", tunnels=(Tunnel("dan", 8082),))
+    )
+    listens = re.findall(r"listen ([^ ;]+)", text)
+    assert listens == ["127.0.0.1:8443"] * 3 + ["127.0.0.1:8082"]
+
+
+def test_limits_default_to_what_was_promised() -> None:
+    assert Limits() == Limits(memory=3 << 30, memory_soft=5 << 29, cpus=1.5, processes=1024)
