@@ -89,15 +89,15 @@ def run(
     Raises `Missing` when the program is not installed, `ToolFailed` when it fails or takes longer
     than `seconds`.
     """
-    process = _start(command, world, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        output, errors = process.communicate(given, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise ToolFailed(f"{command[0]} did not finish within {seconds:g} s.") from None
-    except BaseException:
-        _end(process)
-        raise
+    with _start(command, world, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            output, errors = process.communicate(given, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise ToolFailed(f"{command[0]} did not finish within {seconds:g} s.") from None
+        except BaseException:
+            _end(process)
+            raise
     if statuses is not None and process.returncode not in statuses:
         raise failure(command, process.returncode, (errors or output).splitlines()[-TAIL:])
     return Result(process.returncode, output, errors)
@@ -105,17 +105,17 @@ def run(
 
 def follow(command: Sequence[str], world: World, line: Callable[[str], None]) -> None:
     """Run to the end and hand each line of output, from either stream, to `line` at once."""
-    process = _start(command, world, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     last: deque[str] = deque(maxlen=TAIL)
-    try:
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        for text in process.stdout:
-            last.append(text.rstrip())
-            line(text.rstrip())
-        status = process.wait()
-    except BaseException:
-        _end(process)
-        raise
+    with _start(command, world, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101 - for the type checker
+            for text in process.stdout:
+                last.append(text.rstrip())
+                line(text.rstrip())
+            status = process.wait()
+        except BaseException:
+            _end(process)
+            raise
     if status != 0:
         raise failure(command, status, list(last))
 

@@ -256,10 +256,10 @@ class Local:
     def _start(self, service: Service) -> None:
         if not self.supervisor.running():
             self._start_supervisor()
-        self.supervisor.remove(service.name)
-        self._clear_socket(service)
         if service.check:
             process.run(service.check, self.world)
+        self.supervisor.remove(service.name)
+        self._clear_socket(service)
         path = self._program(service.name)
         owner = self._identity(self.layout.owner)
         files.write(path, programs.program(service), owner, 0o600)

@@ -5,10 +5,14 @@ Returns text; the caller validates it and writes it.
 
 from __future__ import annotations
 
+import re
+import tomllib
+
 import tomlkit
 from tomlkit import TOMLDocument
+from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AbstractTable
+from tomlkit.items import AbstractTable, Table
 
 from carrel.errors import ConfigError
 
@@ -22,19 +26,48 @@ def add_user(text: str, name: str, password_file: str) -> str:
             f"There is already a user {name}. Nothing was changed.",
             fix=f"for a new password: carrel user passwd {name}",
         )
-    if users is None:
-        users = document["users"] = tomlkit.table(is_super_table=True)
     entry = tomlkit.table()
     entry["password_file"] = password_file
+    if users is None or isinstance(users, Table | OutOfOrderTableProxy):
+        # At the end, after an empty line: tomlkit would squeeze it in before the next table.
+        table = tomlkit.table(is_super_table=True)
+        table[name] = entry
+        new = tomlkit.document()
+        new["users"] = table
+        return f"{text.rstrip()}\n\n{tomlkit.dumps(new)}"
     users[name] = entry
     return tomlkit.dumps(document)
 
 
 def remove_user(text: str, name: str) -> str:
-    """`text` without the user's table."""
+    """`text` without the user's tables. Comments after them stay: they belong to what follows."""
     document = _parsed(text)
-    del _user(document, name).parent[name]
+    wanted = tomllib.loads(text)
+    found = _user(document, name)
+    del wanted["users"][name]
+    shorter = _without_tables(text, name)
+    if tomllib.loads(shorter).get("users", {}) == wanted["users"]:
+        return shorter
+    del found.parent[name]
     return tomlkit.dumps(document)
+
+
+def _without_tables(text: str, name: str) -> str:
+    header = re.compile(rf"\s*\[\s*users\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*[.\]]")
+    kept: list[str] = []
+    inside = False
+    held: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if line.lstrip().startswith("["):
+            inside = header.match(line) is not None
+            kept += held
+            held = []
+        elif inside:
+            blank = not line.strip() or line.lstrip().startswith("#")
+            held = [*held, line] if blank else []
+        if not inside:
+            kept.append(line)
+    return "".join(kept + held)
 
 
 def set_password_file(text: str, name: str, password_file: str) -> str:
