@@ -103,8 +103,8 @@ def remove_tree(path: str) -> None:
 
 
 def copy_tree(source: Path, target: str, owner: Identity) -> None:
-    """Copy a directory of our own making, readable for `owner`."""
-    make_directory(target, owner, 0o700)
+    """Copy a directory of our own making, readable for everybody."""
+    make_directory(target, owner, 0o755)
     for item in sorted(source.iterdir()):
         if item.is_dir():
             copy_tree(item, f"{target}/{item.name}", owner)
