@@ -1,0 +1,31 @@
+"""Fixtures with real sites; nothing is started for tests that do not ask for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sites import RealSite
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
+    """Two people, ada and ben, with everything running. Tests leave it running."""
+    real = RealSite(tmp_path_factory.mktemp("site"), ["ada", "ben"])
+    try:
+        real.carrel("up", seconds=1800)
+        yield real
+    finally:
+        real.clean()
+
+
+@pytest.fixture
+def new_site(tmp_path: Path) -> Iterator[RealSite]:
+    """A site of the test's own, not started yet, with one user."""
+    real = RealSite(tmp_path, ["ada"])
+    try:
+        yield real
+    finally:
+        real.clean()

@@ -1,0 +1,161 @@
+"""A real site for tests: its own configuration, port and storage, on the real tools.
+
+Uses the machine's image store, so that the image is built once. Cleans up after itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from carrel.adapters import files
+from carrel.backends import facts
+from carrel.operations.site import Place
+
+CONFIG = """\
+domain = "code.localhost"
+[local]
+port = {port}
+[storage]
+base = "{storage}"
+{more}
+"""
+
+
+class RealSite:
+    """A site that is brought up with the command line, as an operator does."""
+
+    def __init__(self, folder: Path, users: Sequence[str], more: str = "") -> None:
+        self.folder = folder
+        self.config = folder / "carrel.toml"
+        self.port = free_port()
+        self.layout = facts.layout(self.config)
+        self.place = Place.of(self.config, lambda _: None)
+        self.storage = self._storage()
+        self.more = more
+        self.write(users)
+
+    def _storage(self) -> str:
+        # The account that root's local mode uses cannot enter pytest's own directories.
+        if self.layout.account == self.layout.owner:
+            return str(self.folder / "data")
+        return f"{self.layout.root}/test-{secrets.token_hex(4)}"
+
+    def write(self, users: Sequence[str]) -> None:
+        """Write the configuration anew; passwords that are there stay."""
+        text = CONFIG.format(port=self.port, storage=self.storage, more=self.more)
+        (self.folder / "secrets").mkdir(exist_ok=True, mode=0o700)
+        for user in users:
+            file = self.folder / "secrets" / user
+            if not file.exists():
+                file.write_text(f"password-of-{user}-{secrets.token_hex(4)}\n")
+            text += f'[users.{user}]\npassword_file = "secrets/{user}"\n'
+        self.config.write_text(text)
+
+    def carrel(
+        self,
+        *arguments: str,
+        status: int | None = 0,
+        given: str | None = None,
+        seconds: float = 900,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line; `status` None takes any exit status."""
+        command = [sys.executable, "-m", "carrel", *arguments]
+        result = subprocess.run(
+            command,
+            env={**os.environ, "CARREL_CONFIG": str(self.config)},
+            input=given,
+            text=True,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+        if status is not None:
+            assert result.returncode == status, f"{arguments}: {result.stdout}\n{result.stderr}"
+        return result
+
+    def inside(
+        self, user: str, *command: str, status: int | None = 0, given: str | None = None
+    ) -> str:
+        """The output of a command in the user's container."""
+        return self.carrel("shell", user, "--", *command, status=status, given=given).stdout
+
+    def status(self) -> dict[str, Any]:
+        """What `carrel status --json` says."""
+        found: dict[str, Any] = json.loads(self.carrel("status", "--json", status=None).stdout)
+        return found
+
+    def password(self, user: str) -> str:
+        """The user's password."""
+        return (self.folder / "secrets" / user).read_text().strip()
+
+    def workspace(self, user: str) -> Path:
+        """The user's project on the host."""
+        return Path(self.storage) / user / "workspace"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate to trust."""
+        return self.folder / "ca.crt"
+
+    def address(self, name: str = "", path: str = "/") -> str:
+        """An address of the site; without a name, the bare domain."""
+        host = f"{name}.code.localhost" if name else "code.localhost"
+        return f"https://{host}:{self.port}{path}"
+
+    def get(
+        self,
+        name: str = "",
+        path: str = "/",
+        headers: dict[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> tuple[int, dict[str, str], str]:
+        """Status, headers and body of a request through nginx; follows no redirect."""
+        request = urllib.request.Request(  # noqa: S310 - a fixed https address
+            self.address(name, path), headers=headers or {}, data=data
+        )
+        context = ssl.create_default_context(cafile=str(self.authority))
+        opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context),
+            _NoRedirect,
+            urllib.request.ProxyHandler({}),
+        )
+        try:
+            with opener.open(request, timeout=30) as reply:
+                return reply.status, dict(reply.headers), reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, dict(error.headers), error.read().decode()
+
+    def clean(self) -> None:
+        """Stop it and remove everything that it made."""
+        self.carrel("down", status=None)
+        if Path(self.storage).exists():
+            self.place.local.podman.remove_tree(self.storage)
+        files.remove_tree(self.layout.state)
+        files.remove_file(f"{self.layout.root}/sites/{self.layout.site}.lock")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
