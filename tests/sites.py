@@ -5,6 +5,7 @@ Uses the machine's image store, so that the image is built once. Cleans up after
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -13,8 +14,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,35 +121,37 @@ class RealSite:
         data: bytes | None = None,
     ) -> tuple[int, dict[str, str], str]:
         """Status, headers and body of a request through nginx; follows no redirect."""
-        request = urllib.request.Request(  # noqa: S310 - a fixed https address
-            self.address(name, path), headers=headers or {}, data=data
-        )
         context = ssl.create_default_context(cafile=str(self.authority))
-        opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context),
-            _NoRedirect,
-            urllib.request.ProxyHandler({}),
-        )
+        connection = _Loopback(f"{name}.code.localhost".lstrip("."), self.port, context)
         try:
-            with opener.open(request, timeout=30) as reply:
-                return reply.status, dict(reply.headers), reply.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, dict(error.headers), error.read().decode()
+            method = "GET" if data is None else "POST"
+            connection.request(method, path, body=data, headers=headers or {})
+            reply = connection.getresponse()
+            return reply.status, dict(reply.headers), reply.read().decode()
+        finally:
+            connection.close()
 
     def clean(self) -> None:
         """Stop it and remove everything that it made."""
         self.carrel("down", status=None)
-        if Path(self.storage).exists():
-            self.place.local.podman.remove_tree(self.storage)
+        for path in Path(self.storage).glob("*"):
+            self.place.local.delete_data(str(path))
+        files.remove_tree(self.storage)
         files.remove_tree(self.layout.state)
         files.remove_file(f"{self.layout.root}/sites/{self.layout.site}.lock")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
+class _Loopback(http.client.HTTPSConnection):
+    """TLS for a name below localhost, which only browsers resolve by themselves."""
+
+    def __init__(self, name: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(name, port, timeout=30, context=context)
+        self._wrap = context.wrap_socket
+
+    def connect(self) -> None:
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        self.sock = self._wrap(plain, server_hostname=self.host)
 
 
 def free_port() -> int:

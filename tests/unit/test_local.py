@@ -247,9 +247,11 @@ def test_a_failing_check_leaves_the_service_as_it_was(desk: Desk) -> None:
     assert {p.state for p in desk.supervisor.programs().values()} == {"RUNNING"}
 
 
-def test_data_goes_only_as_the_containers_root(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_deleted_as_the_containers_root(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     removed: list[str] = []
-    monkeypatch.setattr(desk.podman, "remove_tree", removed.append)
+    monkeypatch.setattr(desk.podman, "empty", removed.append)
     data = Directory(f"{desk.folder}/data/dan/home", desk.layout.account, 0o700, Holds.DATA)
     desk.converge(desk.site("dan"))
     with desk.local.locked():

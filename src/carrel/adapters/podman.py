@@ -106,9 +106,9 @@ class Podman:
         """Remove an image that nothing uses."""
         self.cli("image", "rm", reference)
 
-    def remove_tree(self, path: str) -> None:
-        """Remove a directory as the container's root, who owns what programs in it have made."""
-        self.cli("unshare", "rm", "-rf", "--one-file-system", "--", path, seconds=600)
+    def empty(self, path: str) -> None:
+        """Remove what is in a directory as the container's root, who owns what programs made."""
+        self.cli("unshare", "find", path, "-xdev", "-mindepth", "1", "-delete", seconds=600)
 
     def rest(self) -> None:
         """End the process that podman keeps between commands, with the mounts it holds."""

@@ -230,7 +230,7 @@ class Local:
     def _remove(self, resource: Resource) -> None:
         match resource:
             case Directory(holds=Holds.DATA):
-                self.podman.remove_tree(resource.path)
+                self.delete_data(resource.path)
             case Directory():
                 files.remove_tree(resource.path)
             case File() | Secret():
@@ -247,6 +247,12 @@ class Local:
                 raise ToolFailed(f"Local mode does not remove the account {resource.name}.")
             case _:
                 assert_never(resource)
+
+    def delete_data(self, path: str) -> None:
+        """Delete a directory of a user's, whoever in the container owns what is in it."""
+        if files.look(path) is not None:
+            self.podman.empty(path)
+            files.remove_tree(path)
 
     def _identity(self, owner: str) -> Identity:
         return Identity.of(owner)
