@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop demo-delete env prepare prepare-test check lint types layers unit docs test bench clean
+.PHONY: help demo demo-stop demo-delete env prepare prepare-test check lint types layers unit docs golden test bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ unit: env
 
 docs: env ## Write the generated reference pages anew
 	@$(BIN)/python scripts/reference.py
+
+golden: env ## Write the golden files anew; then read the difference in git
+	@CARREL_GOLDEN=write $(BIN)/pytest -q tests/golden
 
 test: prepare-test env lint types layers ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/pytest -v tests

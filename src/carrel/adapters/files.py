@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -126,18 +126,23 @@ def copy_file(source: Path, target: str, owner: Identity) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold the lock at `path`, whose directory exists; `Conflict` if somebody else holds it."""
+def locked(path: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock at `path`, whose directory exists.
+
+    If somebody else holds it: `Conflict`, or, with `waiting`, call that and wait until it is free.
+    """
     with _parent(path) as (parent, name):
         handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=parent)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise Conflict(
-            "Another carrel command is at work on this site.", fix="wait until it is done"
-        ) from None
-    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                raise Conflict(
+                    "Another carrel command is at work on this site.", fix="wait until it is done"
+                ) from None
+            waiting()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -88,13 +88,20 @@ class Builder:
         `again`: build although it is there, so that extensions that could not be fetched get
         another chance. `fresh`: from a new base, without any cache.
         """
-        if not again and not fresh and self._podman.image_exists(wanted.reference):
-            return self._recorded(wanted.reference) or self._record(wanted.reference)
+        files.make_directory(self._directory, self._owner, 0o755)
+        with files.locked(f"{self._directory}/.lock", self._waiting):
+            if not again and not fresh and self._podman.image_exists(wanted.reference):
+                return self._recorded(wanted.reference) or self._record(wanted.reference)
+            return self._build(wanted, fresh=fresh, again=again)
+
+    def _waiting(self) -> None:
+        self._say("another site is building an image; waiting for it")
+
+    def _build(self, wanted: Image, *, fresh: bool, again: bool) -> Built:
         self._check_room()
         base = self._base(wanted.base, fresh=fresh)
         place = f"{self._directory}/context"
         files.remove_tree(place)
-        files.make_directory(self._directory, self._owner, 0o755)
         try:
             self._fill(place, wanted)
             self._podman.build(
@@ -124,7 +131,6 @@ class Builder:
             reference, "cat", "/opt/carrel/manifest.json", options=(ids,), seconds=600
         )
         known = Built(reference, self._podman.image_size(reference), json.loads(text))
-        files.make_directory(self._directory, self._owner, 0o755)
         files.write(self._place(reference), json.dumps(asdict(known)), self._owner, 0o644)
         return known
 
@@ -132,7 +138,6 @@ class Builder:
         return f"{self._directory}/{reference.rpartition(':')[2]}.json"
 
     def _check_room(self) -> None:
-        files.make_directory(self._directory, self._owner, 0o755)
         free = shutil.disk_usage(self._directory).free
         if free < ROOM:
             raise Missing(

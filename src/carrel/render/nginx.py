@@ -10,6 +10,10 @@ import re
 
 from carrel.core import edge as rules
 from carrel.core.edge import Edge, Tunnel
+from carrel.render import pages
+
+PAGES = "/.carrel/"
+"""Where our own pages are, for internal redirects only: no path of a workspace is shadowed."""
 
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\"\\$;{}]")
 
@@ -71,6 +75,12 @@ http {{
     limit_req_status 429;
     limit_req_log_level warn;
 
+    map $uri $carrel_retry {{
+        default "";
+        {PAGES}unavailable.html {pages.RETRY_SECONDS};
+        {PAGES}too-many-attempts.html {60 // rules.LOGIN_ATTEMPTS_PER_MINUTE};
+    }}
+
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {quoted(edge.certificate)};
     ssl_certificate_key {quoted(edge.key)};
@@ -93,10 +103,10 @@ def _servers(edge: Edge) -> str:
     server {{
         listen 127.0.0.1:{edge.port} ssl;
         server_name {quoted(edge.domain)};
+        error_page 497 =301 https://$http_host$request_uri;
 {_pages(edge)}
         location = / {{
-            root {quoted(edge.pages)};
-            try_files /welcome.html =404;
+            rewrite ^ {PAGES}welcome.html last;
         }}
         location / {{ return 404; }}
     }}
@@ -106,9 +116,11 @@ def _servers(edge: Edge) -> str:
     server {{
         listen 127.0.0.1:{edge.port} ssl;
         server_name "~{pattern}";
+        # Somebody typed http:// with our port.
+        error_page 497 =301 https://$http_host$request_uri;
 {_pages(edge)}
-        if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}
         location / {{
+            if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}
 {_proxy(f"{safe(edge.sockets)}/$carrel_user/editor.sock")}
             proxy_set_header X-Forwarded-Proto https;
             proxy_cookie_flags "~^{rules.SESSION_COOKIE}" secure httponly;
@@ -132,14 +144,15 @@ def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
 
 def _pages(edge: Edge) -> str:
     return f"""\
-        error_page 404 /404.html;
-        error_page 429 /too-many-attempts.html;
-        error_page 502 504 =503 /unavailable.html;
-        location ~ ^/(404|too-many-attempts|unavailable)\\.html$ {{
+        error_page 404 {PAGES}404.html;
+        error_page 429 {PAGES}too-many-attempts.html;
+        error_page 502 504 =503 {PAGES}unavailable.html;
+        location ^~ {PAGES} {{
             internal;
-            root {quoted(edge.pages)};
+            alias {quoted(f"{edge.pages}/")};
             add_header Cache-Control no-store always;
-            add_header Retry-After 5 always;
+            add_header Content-Security-Policy "frame-ancestors 'none'" always;
+            add_header Retry-After $carrel_retry always;
         }}"""
 
 

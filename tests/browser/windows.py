@@ -1,0 +1,55 @@
+"""The windows that one test opens, of strangers and of people who have signed in before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, ViewportSize
+
+from browser.chromium import WAIT_SECONDS, Chromium
+from browser.desk import Desk, keep_picture
+from sites import RealSite
+
+SIZE: ViewportSize = {"width": 1280, "height": 800}
+
+
+class Windows:
+    """The windows of one test."""
+
+    def __init__(self, chromium: Chromium) -> None:
+        self._chromium = chromium
+        self._contexts: list[BrowserContext] = []
+        self.desks: list[Desk] = []
+
+    def stranger(self, site: RealSite) -> Desk:
+        """An empty window of somebody whom `site` does not know yet."""
+        return self._open(self._chromium.of(site).new_context(viewport=SIZE))
+
+    def remembered(self, site: RealSite, user: str) -> Desk:
+        """An empty window of somebody who has signed in as `user` before."""
+        state = self._chromium.signed_in(site, user)
+        return self._open(self._chromium.of(site).new_context(viewport=SIZE, storage_state=state))
+
+    def at_work(self, site: RealSite, user: str) -> Desk:
+        """The desk of `user`, signed in and open."""
+        desk = self.remembered(site, user)
+        desk.page.goto(site.address(user))
+        return desk.opened()
+
+    def _open(self, context: BrowserContext) -> Desk:
+        self._contexts.append(context)
+        context.set_default_timeout(WAIT_SECONDS * 1000)
+        desk = Desk.within(context)
+        self.desks.append(desk)
+        return desk
+
+    def keep(self, folder: Path) -> None:
+        """Write what each window shows and has logged into `folder`."""
+        for number, desk in enumerate(self.desks, 1):
+            keep_picture(desk.page, folder / f"window-{number}.png")
+            (folder / f"window-{number}.log").write_text("\n".join([desk.page.url, *desk.console]))
+
+    def close(self) -> None:
+        """Close all windows."""
+        for context in self._contexts:
+            context.close()

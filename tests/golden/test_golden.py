@@ -1,0 +1,52 @@
+"""The whole State of a sample site as files that people review.
+
+After a wanted change: `make golden`, then read the difference in git.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from carrel.backends.tree import Tree
+from carrel.cli.reference import pages
+from carrel.config import load
+from carrel.core.machine import Machine
+from carrel.core.plan import diff
+from carrel.core.resources import File, State
+from samples import V1, V2, desired
+
+HERE = Path(__file__).parent
+SITES = {"local-v1": V1, "local-v2": V2}
+
+
+def without_pages(state: State) -> State:
+    """The pages have tests of their own; here they would only be noise."""
+    return State.of(r for r in state if not (isinstance(r, File) and "/pages/" in r.path))
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_the_sample_site_is_what_was_reviewed(name: str) -> None:
+    machine: Machine = SITES[name]
+    state = without_pages(desired(machine=machine))
+    tree = Tree(HERE / name)
+    if os.environ.get("CARREL_GOLDEN") == "write":
+        tree.apply(diff(tree.observe(), state), lambda _: None)
+    assert tree.observe() == state
+
+
+def test_the_reference_pages_are_current() -> None:
+    folder = HERE.parents[1] / "docs/reference"
+    for name, text in pages().items():
+        assert (folder / name).read_text() == text, f"run `make docs`: {name} is out of date"
+
+
+def test_every_fault_in_a_bad_file_is_told_at_once() -> None:
+    file = HERE / "faulty.toml"
+    with pytest.raises(load.Faulty) as caught:
+        load.load(file)
+    told = "\n".join(str(fault) for fault in caught.value.faults) + "\n"
+    expected = HERE / "faulty.txt"
+    if os.environ.get("CARREL_GOLDEN") == "write":
+        expected.write_text(told)
+    assert told == expected.read_text()
