@@ -1,0 +1,79 @@
+"""VS Code in the browser: its connection, its files and its webviews."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import expect
+
+from browser.windows import Windows
+from carrel.backends.waiting import until
+from sites import RealSite
+
+
+def test_the_editor_talks_over_an_encrypted_websocket_through_nginx(
+    site: RealSite, windows: Windows
+) -> None:
+    desk = windows.remembered(site, "ada")
+    devtools = desk.page.context.new_cdp_session(desk.page)
+    handshakes: list[dict[str, Any]] = []
+    devtools.on(
+        "Network.webSocketHandshakeResponseReceived",
+        lambda event: handshakes.append(event["response"]),
+    )
+    devtools.send("Network.enable")
+    received: list[object] = []
+    desk.page.on("websocket", lambda socket: socket.on("framereceived", received.append))
+
+    desk.page.goto(site.address("ada"))
+    desk.opened()
+
+    assert received
+    assert desk.sockets
+    for socket in desk.sockets:
+        assert urlsplit(socket.url)[:2] == ("wss", urlsplit(site.address("ada")).netloc)
+        assert not socket.is_closed()
+    assert len(handshakes) == len(desk.sockets)
+    for handshake in handshakes:
+        headers = {name.lower(): value for name, value in handshake["headers"].items()}
+        assert handshake["status"] == 101
+        assert headers["server"] == "nginx"
+
+
+def test_a_file_typed_and_saved_in_the_editor_is_on_the_host_and_belongs_to_its_account(
+    site: RealSite, windows: Windows
+) -> None:
+    desk = windows.at_work(site, "ada")
+    desk.new_file("poem.txt", "roses are red")
+    on_host = site.workspace("ada") / "poem.txt"
+    assert on_host.read_text() == "roses are red\n"
+    assert on_host.owner() == site.layout.account
+
+
+def test_a_file_that_appears_on_the_host_shows_up_in_the_explorer(
+    site: RealSite, windows: Windows
+) -> None:
+    desk = windows.at_work(site, "ada")
+    expect(desk.file("made-by-the-agent.txt")).to_have_count(0)
+    site.inside("ada", "touch", "/home/coder/project/made-by-the-agent.txt")
+    expect(desk.file("made-by-the-agent.txt")).to_be_visible()
+
+
+def test_a_markdown_preview_is_drawn_in_its_webview(site: RealSite, windows: Windows) -> None:
+    text = "# Beans\n\nWater them **daily**.\n"
+    site.inside("ada", "tee", "/home/coder/project/garden.md", given=text)
+    desk = windows.at_work(site, "ada")
+    desk.open_file("garden.md")
+    desk.page.locator(".editor-actions a[aria-label^='Open Preview']").first.click()
+    expect(desk.webview.get_by_role("heading", name="Beans")).to_be_visible()
+    expect(desk.webview.locator("strong")).to_have_text("daily")
+    desk.picture("markdown-preview")
+
+
+def test_a_file_is_saved_by_itself(site: RealSite, windows: Windows) -> None:
+    desk = windows.at_work(site, "ada")
+    desk.new_file("diary.txt", "monday")
+    desk.page.keyboard.type(" and tuesday")
+    on_host = site.workspace("ada") / "diary.txt"
+    until(lambda: "tuesday" in on_host.read_text(), seconds=10, what="the file")
