@@ -30,7 +30,7 @@ class Desk:
         desk = Desk(context.new_page())
         desk.page.on("console", lambda said: desk.console.append(f"{said.type}: {said.text}"))
         desk.page.on("pageerror", lambda error: desk.console.append(f"uncaught: {error}"))
-        desk.page.on("websocket", desk.sockets.append)
+        desk.page.on("websocket", lambda socket: desk.sockets.append(socket))
         # The context's requests include those of service workers.
         context.on("request", lambda request: desk.requests.append(request.url))
         return desk

@@ -23,8 +23,11 @@ def test_the_editor_talks_over_an_encrypted_websocket_through_nginx(
         lambda event: handshakes.append(event["response"]),
     )
     devtools.send("Network.enable")
-    received: list[object] = []
-    desk.page.on("websocket", lambda socket: socket.on("framereceived", received.append))
+    received: list[str | bytes] = []
+    desk.page.on(
+        "websocket",
+        lambda socket: socket.on("framereceived", lambda frame: received.append(frame)),
+    )
 
     desk.page.goto(site.address("ada"))
     desk.opened()

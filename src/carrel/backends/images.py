@@ -222,7 +222,8 @@ class Builder:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    # What only people read must not cost anybody a build.
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
 
 
 def _age(path: Path) -> float:

@@ -1,0 +1,131 @@
+"""What a bench hands back: rows of samples with goals; bench.table shows them, nothing here measures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One quantity, measured several times; the median speaks for it."""
+
+    values: tuple[float, ...]
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Samples:
+        """Samples in the order in which they were taken."""
+        return Samples(tuple(values))
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "min": min(self.values),
+            "median": self.median,
+            "max": max(self.values),
+            "samples": list(self.values),
+        }
+
+
+class Goal(Protocol):
+    """What a row has to reach."""
+
+    def met(self, ours: float, theirs: float) -> bool:
+        """Whether these medians reach it."""
+
+    def __str__(self) -> str:
+        """The goal in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostAbove:
+    """Ours may exceed theirs by this much, in the row's unit."""
+
+    amount: float
+    unit: str
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= theirs + self.amount
+
+    def __str__(self) -> str:
+        return f"≤ +{self.amount:g} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeastTimes:
+    """Ours must be this many times theirs."""
+
+    factor: float
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours >= self.factor * theirs
+
+    def __str__(self) -> str:
+        return f"≥ {self.factor:g} x"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison. `goal` None: for information."""
+
+    name: str
+    unit: str
+    ours: Samples
+    theirs: Samples
+    goal: Goal | None = None
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.median / self.theirs.median
+
+    @property
+    def difference(self) -> float:
+        return self.ours.median - self.theirs.median
+
+    @property
+    def met(self) -> bool | None:
+        """None when there is no goal."""
+        if self.goal is None:
+            return None
+        return self.goal.met(self.ours.median, self.theirs.median)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "ours": self.ours.plain(),
+            "theirs": self.theirs.plain(),
+            "ratio": self.ratio,
+            "difference": self.difference,
+            "goal": str(self.goal) if self.goal else None,
+            "met": self.met,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The outcome of one bench. `theirs` names what it was compared with."""
+
+    title: str
+    theirs: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """More figures, for the JSON only."""
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "title": self.title,
+            "theirs": self.theirs,
+            "rows": [row.plain() for row in self.rows],
+            "notes": list(self.notes),
+            "details": dict(self.details),
+        }

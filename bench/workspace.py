@@ -1,0 +1,108 @@
+"""A person's workspace on a real Carrel site, behind its nginx: the subject of the benches."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bench import processes
+from bench.door import Door
+from carrel.adapters import files
+from carrel.core import names
+from carrel.core.names import LocalLayout
+from sites import RealSite
+
+USER = "ada"
+
+
+class Workspace:
+    """The workspace of `USER`, signed in once: the cookie is good for every start (facts §4)."""
+
+    def __init__(self, site: RealSite) -> None:
+        self.site = site
+        self.service = names.workspace_service(USER)
+        self.container = self.layout.container(USER)
+        self.door = Door(
+            port=site.port,
+            host=f"{USER}.code.localhost",
+            cookie=self._sign_in(),
+            trust=ssl.create_default_context(cafile=str(site.authority)),
+        )
+
+    @property
+    def layout(self) -> LocalLayout:
+        return self.site.layout
+
+    @property
+    def storage(self) -> str:
+        """A directory that ends with the site."""
+        return self.site.storage
+
+    def _sign_in(self) -> str:
+        status, headers, _ = self.site.get(
+            USER,
+            "/login",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            f"password={quote(self.site.password(USER))}".encode(),
+        )
+        cookie = headers.get("Set-Cookie", "").partition(";")[0]
+        assert status == 302, f"sign-in: status {status}"
+        assert cookie.startswith("code-server-session="), "sign-in: no session cookie"
+        return cookie
+
+    def start(self) -> None:
+        """Have it started; returns before it answers."""
+        self.site.place.local.supervisor.start_program(self.service)
+
+    def stop(self) -> None:
+        """Stop it, and wait until it has ended."""
+        self.site.place.local.supervisor.stop_program(self.service)
+
+    def check_alive(self) -> None:
+        """Raise when supervisord has given it up."""
+        state = self.site.place.local.supervisor.programs()[self.service].state
+        assert state in {"STARTING", "RUNNING", "BACKOFF"}, f"{self.service} is {state}"
+
+    def password_hash(self) -> str:
+        """What code-server compares with."""
+        text = files.text(self.layout.secrets_file(USER)) or ""
+        entries = dict(line.split("=", 1) for line in text.splitlines())
+        return entries["HASHED_PASSWORD"]
+
+    def image(self) -> dict[str, Any]:
+        """podman's description of the image that the container runs."""
+        podman = self.site.place.local.podman
+        id_ = podman.cli("container", "inspect", "--format={{.Image}}", self.container).output
+        found: list[dict[str, Any]] = json.loads(podman.cli("image", "inspect", id_.strip()).output)
+        return found[0]
+
+    def processes(self) -> set[int]:
+        """All that runs because of it: podman, conmon, the network, and what is inside."""
+        local = self.site.place.local
+        inside = local.podman.cli("container", "inspect", "--format={{.State.Pid}}", self.container)
+        table = processes.table()
+        helpers = {
+            pid
+            for pid, command in processes.commands().items()
+            if (command[0].endswith("conmon") and self.container in command)
+            or (command[0].endswith(("slirp4netns", "pasta")) and inside.output.strip() in command)
+        }
+        roots = {local.supervisor.programs()[self.service].pid, *helpers}
+        return processes.with_descendants(roots, table)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Workspace]:
+    """A site of its own with one workspace; nothing of it is left at the end."""
+    site = RealSite(Path(tempfile.mkdtemp(prefix="carrel-bench-")), [USER])
+    try:
+        site.carrel("up", seconds=1800)
+        yield Workspace(site)
+    finally:
+        site.clean()
