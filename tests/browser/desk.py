@@ -62,8 +62,7 @@ class Desk:
 
     def file(self, name: str) -> Locator:
         """A file's line in the Explorer."""
-        label = self.files.locator(".label-name", has_text=re.compile(rf"^{re.escape(name)}$"))
-        return self.files.get_by_role("treeitem").filter(has=label)
+        return self.files.get_by_role("treeitem", name=name, exact=True)
 
     def opened(self) -> Desk:
         """This desk, once VS Code shows the project's files."""
@@ -76,8 +75,8 @@ class Desk:
         first, *rest = path
         self.page.locator(f'.menubar-menu-button[aria-label="{first}"]').click()
         for label in rest:
-            entry = self.page.locator(f'.monaco-menu .action-menu-item[aria-label^="{label}"]')
-            entry.first.click()
+            words = self.page.locator(".action-label").get_by_text(label, exact=True)
+            self.page.locator(".action-menu-item").filter(has=words).click()
 
     def open_terminal(self) -> None:
         """Open a terminal by mouse and wait for its prompt."""
@@ -97,7 +96,7 @@ class Desk:
         expect(self.page.locator(".monaco-editor .view-lines").first).to_be_visible()
 
     def new_file(self, name: str, text: str) -> None:
-        """Make a file with the Explorer's button, type `text` into it and save it with Ctrl+S."""
+        """Make a file with the Explorer's button, type `text` into it and ask to save it."""
         self.files.hover()
         self.page.get_by_role("button", name="New File...").click()
         box = self.files.locator(".explorer-item-edited input")

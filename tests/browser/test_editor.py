@@ -50,7 +50,7 @@ def test_a_file_typed_and_saved_in_the_editor_is_on_the_host_and_belongs_to_its_
     desk = windows.at_work(site, "ada")
     desk.new_file("poem.txt", "roses are red")
     on_host = site.workspace("ada") / "poem.txt"
-    assert on_host.read_text() == "roses are red\n"
+    until(lambda: on_host.read_text() == "roses are red\n", seconds=10, what="The poem")
     assert on_host.owner() == site.layout.account
 
 
@@ -79,4 +79,4 @@ def test_a_file_is_saved_by_itself(site: RealSite, windows: Windows) -> None:
     desk.new_file("diary.txt", "monday")
     desk.page.keyboard.type(" and tuesday")
     on_host = site.workspace("ada") / "diary.txt"
-    until(lambda: "tuesday" in on_host.read_text(), seconds=10, what="the file")
+    until(lambda: "tuesday" in on_host.read_text(), seconds=10, what="The diary")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+
 import re
 from collections.abc import Callable
 
@@ -58,4 +58,3 @@ def test_files_settings_history_and_the_session_survive(
     history = spare.workspace("ada") / f"{kept}-history.txt"
     until(lambda: history.exists() and history.read_text() != "", seconds=20, what="the history")
     assert f"echo {kept} | tr" in history.read_text()
-    assert json

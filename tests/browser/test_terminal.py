@@ -36,7 +36,7 @@ def test_the_tools_that_people_expect_run_in_the_terminal(site: RealSite, window
         """node -p '"node " + 6 * 7'""": r"node 42",
         "npm --version": r"\d+\.\d+\.\d+",
         "git init -q garden && git -C garden status": r"On branch \w+",
-        "opencode --version": re.escape(version("opencode-ai")),
+        "opencode --version": re.escape(version("opencode-linux-x64-baseline")),
         "code --version": r"\d+\.\d+\.\d+",
     }
     desk = windows.at_work(site, "ada")

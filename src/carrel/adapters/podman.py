@@ -106,6 +106,11 @@ class Podman:
         """Remove an image that nothing uses."""
         self.cli("image", "rm", reference)
 
+    def prune_images(self) -> int:
+        """Remove images that no container uses, intermediate ones too; how many went."""
+        pruned = self.cli("image", "prune", "--all", "--force", seconds=600)
+        return len(pruned.output.split())
+
     def empty(self, path: str) -> None:
         """Remove what is in a directory as the container's root, who owns what programs made."""
         self.cli("unshare", "find", path, "-xdev", "-mindepth", "1", "-delete", seconds=600)

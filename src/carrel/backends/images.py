@@ -119,6 +119,11 @@ class Builder:
             if self._podman.image_exists(known.reference):
                 yield known
 
+    def prune(self) -> int:
+        """Remove unused images and build caches; how many went."""
+        with files.locked(f"{self._directory}/.lock", self._waiting):
+            return self._podman.prune_images()
+
     def _recorded(self, reference: str) -> Built | None:
         text = files.text(self._place(reference))
         return Built(**json.loads(text)) if text else None

@@ -13,7 +13,7 @@ from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.core.site import GIB
 from carrel.operations import building
-from carrel.operations.site import Opened
+from carrel.operations.site import Opened, Place
 
 
 @click.group()
@@ -59,6 +59,15 @@ def list_(file: Path, *, as_json: bool) -> None:
             for built in found
         ],
     )
+
+
+@image.command()
+@config_option
+def prune(file: Path) -> None:
+    """Remove images that no running workspace uses, with the caches of their builds."""
+    place = Place.of(file, console.note)
+    freed = building.prune(place)
+    console.note(f"Removed {freed} images." if freed else "There was nothing to remove.")
 
 
 def _describe(built: Built) -> None:

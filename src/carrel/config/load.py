@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from carrel.config import schema
 from carrel.core.site import (
@@ -95,6 +96,17 @@ def parse(text: str, file: Path) -> Site:
     if faults or document is None:
         raise Faulty(file, tuple(faults))
     return site
+
+
+def check_user_name(name: str) -> None:
+    """ConfigError if `name` could not be a user's."""
+    try:
+        schema.user_name(name)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        raise ConfigError(
+            f"{context['reason']}. Nothing was changed.", fix=context["remedy"]
+        ) from None
 
 
 def json_schema() -> dict[str, object]:

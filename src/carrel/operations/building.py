@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from carrel.adapters import files
 from carrel.backends.images import Built
 from carrel.backends.protocol import Told
 from carrel.core.plan import Plan, diff, keep
 from carrel.core.resources import Secret, Service, State
 from carrel.operations import preflight
-from carrel.operations.site import Opened
+from carrel.operations.site import Opened, Place
 
 
 def build(opened: Opened, told: Told, *, retry: bool = False, fresh: bool = False) -> Built:
@@ -27,3 +28,10 @@ def build(opened: Opened, told: Told, *, retry: bool = False, fresh: bool = Fals
 
 def _running(now: State) -> tuple[Secret | Service, ...]:
     return tuple(r for r in now if isinstance(r, Secret | Service))
+
+
+def prune(place: Place) -> int:
+    """Remove what no container uses from the account's store; how many images went."""
+    if files.look(place.layout.engine) is None:
+        return 0
+    return place.builder.prune()

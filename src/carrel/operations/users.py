@@ -35,6 +35,7 @@ class Done:
 
 def add(place: Place, name: str, password: str | None, told: Told) -> Done:
     """A new user with a new password file; `password` None makes one up."""
+    load.check_user_name(name)
     path = _password_path(place, name)
     if path.exists():
         raise Conflict(
@@ -53,6 +54,7 @@ def add(place: Place, name: str, password: str | None, told: Told) -> Done:
 
 def set_password(place: Place, name: str, password: str | None, told: Told) -> Done:
     """A new password; everybody signed in as this user has to sign in again."""
+    load.check_user_name(name)
     text = load.read(place.config)
     user = load.parse(text, place.config).user(name)
     if user is not None and isinstance(user.password, SecretFile):

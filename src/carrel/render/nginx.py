@@ -46,8 +46,9 @@ def _head(edge: Edge) -> str:
 daemon off;
 pid {quoted(f"{edge.home}/nginx.pid")};
 error_log stderr warn;
-worker_processes auto;
-worker_shutdown_timeout 10s;
+# One process: when it is killed, no orphaned worker keeps the port from the next one. Enough for
+# local mode, where code-server is the bottleneck.
+master_process off;
 
 events {{
     worker_connections 1024;
