@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from functools import cached_property
 
 from bench import table, workspace
@@ -20,6 +21,9 @@ class Ground:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A second Ctrl-C would leave containers behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         self._open.close()
 
     @cached_property

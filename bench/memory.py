@@ -22,6 +22,7 @@ def run(ground: Ground) -> Section:
         (
             f"ours: {_parts(ours[-1])}",
             f"bare: {_parts(theirs[-1])}",
+            "PSS splits shared pages: other workspaces that run now make ours look smaller",
             f"image, unpacked: {ground.workspace.image()['Size'] / MIB:,.0f} MiB",
         ),
     )

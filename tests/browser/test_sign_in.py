@@ -30,7 +30,9 @@ def test_a_wrong_password_is_refused_in_words_and_the_right_one_opens_the_workbe
 def test_the_session_cookie_travels_over_tls_only_and_scripts_cannot_read_it(
     site: RealSite, windows: Windows
 ) -> None:
-    desk = windows.at_work(site, "ada")
+    desk = windows.remembered(site, "ada")
+    desk.page.goto(site.address("ada"))
+    expect(desk.workbench).to_be_visible()
     [cookie] = [c for c in desk.page.context.cookies() if c["name"].startswith("code-server")]
     assert cookie["secure"]
     assert cookie["httpOnly"]

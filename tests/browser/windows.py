@@ -20,6 +20,7 @@ class Windows:
         self._chromium = chromium
         self._contexts: list[BrowserContext] = []
         self.desks: list[Desk] = []
+        self._visits: list[tuple[RealSite, str, Desk]] = []
 
     def stranger(self, site: RealSite) -> Desk:
         """An empty window of somebody whom `site` does not know yet."""
@@ -33,6 +34,7 @@ class Windows:
     def at_work(self, site: RealSite, user: str) -> Desk:
         """The desk of `user`, signed in and open."""
         desk = self.remembered(site, user)
+        self._visits.append((site, user, desk))
         desk.page.goto(site.address(user))
         return desk.opened()
 
@@ -50,6 +52,9 @@ class Windows:
             (folder / f"window-{number}.log").write_text("\n".join([desk.page.url, *desk.console]))
 
     def close(self) -> None:
-        """Close all windows."""
+        """Close all windows, and their terminals, which would come back in the next window."""
+        used = {(site, user) for site, user, desk in self._visits if desk.terminal.count()}
         for context in self._contexts:
             context.close()
+        for site, user in used:
+            site.inside(user, "pkill", "-HUP", "bash", status=None)

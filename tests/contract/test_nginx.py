@@ -8,17 +8,18 @@ import pytest
 from carrel.adapters import certificates, process
 from carrel.adapters.process import Identity
 from carrel.core.resources import File
+from carrel.core.site import PasswordHash, Site, User
 from carrel.errors import ToolFailed
 from carrel.render import local
 from carrel.render.engine import PATH
-from samples import LAYOUT, TWO_USERS, surroundings
+from samples import HASH, LAYOUT, TWO_USERS, surroundings
 
 
-def rendered(folder: Path) -> Path:
-    """The sample site's nginx files, moved below a temporary folder."""
+def rendered(folder: Path, site: Site = TWO_USERS) -> Path:
+    """A site's nginx files, moved below a temporary folder."""
     me = Identity.ours().name
     layout = replace(LAYOUT, root=str(folder), runtime=str(folder / "run"), account=me, owner=me)
-    state = local.state(TWO_USERS, surroundings(layout=layout))
+    state = local.state(site, surroundings(layout=layout))
     for resource in state:
         if isinstance(resource, File) and (
             "/nginx/" in resource.path or "/pages/" in resource.path
@@ -41,6 +42,12 @@ def test_nginx_accepts_the_rendered_configuration_without_a_warning(tmp_path: Pa
     said = judge(rendered(tmp_path))
     assert "syntax is ok" in said
     assert "[warn]" not in said
+
+
+def test_names_that_are_words_of_nginx_are_only_names(tmp_path: Path) -> None:
+    words = ("volatile", "hostnames", "include", "server", "http", "map", "on", "off")
+    users = tuple(User(word, PasswordHash(HASH)) for word in words)
+    assert "syntax is ok" in judge(rendered(tmp_path, replace(TWO_USERS, users=users)))
 
 
 def test_the_judge_can_say_no(tmp_path: Path) -> None:

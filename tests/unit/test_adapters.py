@@ -10,6 +10,7 @@ import pytest
 
 from carrel.adapters import files, probe, process
 from carrel.adapters.process import Identity, World
+from carrel.backends.waiting import until
 from carrel.errors import Missing, ToolFailed
 
 ME = Identity.ours()
@@ -130,7 +131,7 @@ def test_an_interrupt_ends_the_program_and_its_children(tmp_path: Path) -> None:
             ["sh", "-c", f"sleep 600 & echo $! > {note}; echo ready; wait"], PLAIN, interrupt
         )
     child = Path(f"/proc/{note.read_text().strip()}/cmdline")
-    assert not child.exists() or b"sleep" not in child.read_bytes()
+    until(lambda: not child.exists() or child.read_bytes() == b"", seconds=10, what="the end")
 
 
 def test_output_arrives_line_by_line(tmp_path: Path) -> None:

@@ -65,8 +65,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     umask = os.umask(0o022)
+    # These tests converge a few hundred times; what reaches the disk is not their subject.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     yield Desk(tmp_path)
     os.umask(umask)
 

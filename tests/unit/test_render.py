@@ -49,8 +49,12 @@ def test_no_accepted_value_adds_an_nginx_directive(
     plain = replace(LAYOUT, root="/r", runtime="/r")
     try:
         text = nginx.config(local_edge(site(domain, path, names), layout))
+        kept = nginx.kept(local_edge(site(domain, path, names), layout))
     except ValueError:
         return
+    assert len(skeleton(kept)) == len(
+        skeleton(nginx.kept(local_edge(site("a.b", "/s", names), plain)))
+    )
     expected = nginx.config(
         local_edge(site("a.b", "/s", [f"u{i}" for i in range(len(names))]), plain)
     )

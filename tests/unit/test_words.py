@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from carrel.backends import record
 from carrel.backends.tree import Tree
@@ -118,6 +118,7 @@ def test_a_recorded_state_is_read_back_the_same(state: State) -> None:
 
 
 def test_a_tree_is_the_state_written_into_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    @settings(max_examples=15)
     @given(states, states)
     def check(first: State, second: State) -> None:
         tree = Tree(tmp_path_factory.mktemp("tree"))

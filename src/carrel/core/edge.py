@@ -15,6 +15,10 @@ LOGIN_ATTEMPTS_PER_MINUTE = 1
 SILENCE_SECONDS = 3600
 """How long a WebSocket may be silent before nginx closes it."""
 
+KEPT_CONNECTIONS = 16
+KEPT_SECONDS = 4
+"""Shorter than the five seconds after which node closes an idle connection itself."""
+
 SESSION_COOKIE = "code-server-session"
 
 
@@ -38,6 +42,8 @@ class Edge:
     pages: str
     home: str
     """Where nginx keeps its pid and temporary files."""
+    users: tuple[str, ...] = ()
+    """Whose connections are kept open between requests; others work too, a little slower."""
     tunnels: tuple[Tunnel, ...] = ()
 
 
@@ -51,5 +57,6 @@ def local_edge(site: Site, layout: names.LocalLayout) -> Edge:
         key=f"{layout.tls}/site.key",
         pages=layout.pages,
         home=layout.nginx,
+        users=tuple(user.name for user in site.users),
         tunnels=tuple(Tunnel(u.name, u.port) for u in site.users if u.port is not None),
     )

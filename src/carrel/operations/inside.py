@@ -9,6 +9,10 @@ from carrel.operations.site import Place
 
 SHELL = ("bash", "--login")
 
+WITHOUT_HASH = ("env", "--unset=HASHED_PASSWORD")
+"""podman hands the container's variables to every command. code-server forgets the hash at its start,
+and nobody else needs it: it is as good as a session (facts of code-server 4.139)."""
+
 
 def logs(place: Place, name: str, *, lines: int, follow: bool) -> int:
     """Hand a service's log to the terminal; `name` is a user or the edge."""
@@ -25,4 +29,5 @@ def shell(place: Place, user: str, command: tuple[str, ...], *, terminal: bool) 
     container = place.layout.container(user)
     if not place.local.supervisor.running() or not place.local.podman.running(container):
         raise NotReady(f"The workspace of {user} is not running.", fix="start it with `carrel up`")
-    return place.local.podman.execute(container, command or SHELL, terminal=terminal)
+    full = (*WITHOUT_HASH, *(command or SHELL))
+    return place.local.podman.execute(container, full, terminal=terminal)

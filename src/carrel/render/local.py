@@ -98,6 +98,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     )
     yield Directory(layout.nginx, account, 0o700)
     yield File(layout.nginx_config, owner, 0o644, text)
+    yield File(f"{layout.nginx}/kept.conf", owner, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, owner, 0o755)
     for name, page in pages.all_pages(site.domain, site.local_port).items():
         yield File(f"{layout.pages}/{name}", owner, 0o644, page)

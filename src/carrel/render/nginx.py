@@ -36,6 +36,32 @@ def config(edge: Edge) -> str:
     return "\n".join([_head(edge), _servers(edge), *tunnels, "}", ""])
 
 
+def kept(edge: Edge) -> str:
+    """The file with the people whose connections are kept open, included by the main file.
+
+    On its own, because it must not make a restart necessary: somebody whom the running nginx does
+    not know yet is reached by a new connection per request.
+    """
+    desks = "".join(
+        f"""
+upstream carrel_{safe(user)} {{
+    server {quoted(f"unix:{edge.sockets}/{user}/editor.sock")};
+    keepalive {rules.KEPT_CONNECTIONS};
+    keepalive_timeout {rules.KEPT_SECONDS}s;
+}}
+"""
+        for user in edge.users
+    )
+    # The backslash keeps a name like "volatile" from being an option of map.
+    known = "".join(f"    \\{safe(user)} carrel_{safe(user)};\n" for user in edge.users)
+    return f"""\
+# Made by Carrel; changes are overwritten.
+map $carrel_user $carrel_desk {{
+    default "unix:{safe(edge.sockets)}/$carrel_user/editor.sock";
+{known}}}
+{desks}"""
+
+
 def _head(edge: Edge) -> str:
     temporary = "\n".join(
         f"    {kind}_temp_path {quoted(f'{edge.home}/{kind}')};"
@@ -75,6 +101,8 @@ http {{
     limit_req_zone $carrel_login zone=carrel_login:1m rate={rules.LOGIN_ATTEMPTS_PER_MINUTE}r/m;
     limit_req_status 429;
     limit_req_log_level warn;
+
+    include {quoted(f"{edge.home}/kept.conf")};
 
     map $uri $carrel_retry {{
         default "";
@@ -122,7 +150,7 @@ def _servers(edge: Edge) -> str:
 {_pages(edge)}
         location / {{
             if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}
-{_proxy(f"{safe(edge.sockets)}/$carrel_user/editor.sock")}
+{_proxy("$carrel_desk")}
             proxy_set_header X-Forwarded-Proto https;
             proxy_cookie_flags "~^{rules.SESSION_COOKIE}" secure httponly;
         }}
@@ -136,7 +164,7 @@ def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
         listen 127.0.0.1:{tunnel.port};
 {_pages(edge)}
         location / {{
-{_proxy(f"{safe(edge.sockets)}/{safe(tunnel.user)}/editor.sock")}
+{_proxy(f"unix:{safe(edge.sockets)}/{safe(tunnel.user)}/editor.sock")}
             proxy_set_header X-Forwarded-Proto http;
             proxy_cookie_flags "~^{rules.SESSION_COOKIE}" httponly;
         }}
@@ -157,9 +185,9 @@ def _pages(edge: Edge) -> str:
         }}"""
 
 
-def _proxy(socket: str) -> str:
+def _proxy(desk: str) -> str:
     return f"""\
-            proxy_pass "http://unix:{socket}";
+            proxy_pass "http://{desk}";
             proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection $carrel_connection;
@@ -172,6 +200,9 @@ def _proxy(socket: str) -> str:
             proxy_read_timeout {rules.SILENCE_SECONDS}s;
             proxy_send_timeout {rules.SILENCE_SECONDS}s;
             proxy_buffering off;
+            # One read per 64k: the workbench is one file of 19 MB.
+            proxy_buffer_size 64k;
+            proxy_buffers 4 64k;
             proxy_request_buffering off;
             client_max_body_size 1g;
             limit_req zone=carrel_login burst={rules.LOGIN_ATTEMPTS_AT_ONCE} nodelay;"""
