@@ -17,6 +17,8 @@ from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, Web
 from browser.chromium import WAIT_SECONDS, WORKBENCH
 from carrel.backends.waiting import until
 
+QUIET_MILLISECONDS = 2000
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -77,6 +79,15 @@ class Desk:
         expect(self.workbench).to_be_visible()
         expect(self.files.get_by_role("treeitem").first).to_be_visible()
         return self
+
+    def settle(self) -> None:
+        """Wait until the page has asked for nothing for a while: late extensions have spoken."""
+        until(self._quiet, seconds=WAIT_SECONDS, what="Silence of the page")
+
+    def _quiet(self) -> bool:
+        before = len(self.requests)
+        self.page.wait_for_timeout(QUIET_MILLISECONDS)
+        return len(self.requests) == before
 
     def menu(self, *path: str) -> None:
         """Choose from the menu at the top by mouse."""

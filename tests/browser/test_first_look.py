@@ -31,7 +31,7 @@ def test_the_first_look_is_the_welcome_file_and_the_list_of_files_and_nothing_th
 
     # Extensions speak up last: the file's language is known once they run.
     expect(desk.page.locator(".statusbar")).to_contain_text("Plain Text")
-    desk.page.wait_for_load_state("networkidle")
+    desk.settle()
     desk.picture("first-look")
 
     page = desk.page

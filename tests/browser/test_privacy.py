@@ -34,7 +34,7 @@ def look_around(desk: Desk) -> None:
     desk.type_in_terminal("ls")
     for view in ("Search", "Source Control", "Explorer"):
         desk.page.get_by_role("tab", name=view).first.click()
-    desk.page.wait_for_load_state("networkidle")
+    desk.settle()
 
 
 def test_the_page_asks_no_other_host_and_breaks_no_rule_of_its_own(
@@ -63,7 +63,7 @@ def test_not_even_workers_and_frames_of_the_page_look_up_another_host(
         desk = Desk.within(context)
         desk.page.goto(site.address("ada"))
         desk.opened()
-        desk.page.wait_for_load_state("networkidle")
+        desk.settle()
     asked = requested(log)
     assert any(address.startswith(site.address("ada")) for address in asked)
     assert outside(site, asked, "ada") == set()

@@ -24,3 +24,6 @@ apt() {
     esac
 }
 apt-get() { apt "$@"; }
+
+# A shell dies with its workspace, without time to write its history: each command is written when it ends.
+PROMPT_COMMAND="history -a${PROMPT_COMMAND:+; $PROMPT_COMMAND}"
