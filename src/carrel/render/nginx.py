@@ -118,6 +118,8 @@ http {{
 
 
 def _servers(edge: Edge) -> str:
+    unknown = f"""
+            if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}"""
     pattern = rf"^(?<carrel_user>[a-z][a-z0-9]{{0,30}})\.{re.escape(safe(edge.domain))}$"
     return f"""\
     # Anything that is not ours: the same answer for every name.
@@ -148,26 +150,18 @@ def _servers(edge: Edge) -> str:
         # Somebody typed http:// with our port.
         error_page 497 =301 https://$http_host$request_uri;
 {_pages(edge)}
-        location / {{
-            if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}
-{_proxy("$carrel_desk")}
-            proxy_set_header X-Forwarded-Proto https;
-            proxy_cookie_flags "~^{rules.SESSION_COOKIE}" secure httponly;
-        }}
+{_desk("$carrel_desk", check=unknown, scheme="https", cookie="secure httponly")}
     }}"""
 
 
 def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
+    socket = f"unix:{safe(edge.sockets)}/{safe(tunnel.user)}/editor.sock"
     return f"""
     # {safe(tunnel.user)} through an SSH tunnel: plain, on loopback only.
     server {{
         listen 127.0.0.1:{tunnel.port};
 {_pages(edge)}
-        location / {{
-{_proxy(f"unix:{safe(edge.sockets)}/{safe(tunnel.user)}/editor.sock")}
-            proxy_set_header X-Forwarded-Proto http;
-            proxy_cookie_flags "~^{rules.SESSION_COOKIE}" httponly;
-        }}
+{_desk(socket, check="", scheme="http", cookie="httponly")}
     }}"""
 
 
@@ -185,24 +179,34 @@ def _pages(edge: Edge) -> str:
         }}"""
 
 
-def _proxy(desk: str) -> str:
+def _desk(address: str, *, check: str, scheme: str, cookie: str) -> str:
+    """The inside of a server that leads to one desk; `check` refuses those that are none."""
     return f"""\
-            proxy_pass "http://{desk}";
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $carrel_connection;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Real-IP $remote_addr;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            # code-server trusts these two before Host when it compares origins.
-            proxy_set_header Forwarded "";
-            proxy_set_header X-Forwarded-Host "";
-            proxy_read_timeout {rules.SILENCE_SECONDS}s;
-            proxy_send_timeout {rules.SILENCE_SECONDS}s;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $carrel_connection;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto {scheme};
+        # code-server trusts these two before Host when it compares origins.
+        proxy_set_header Forwarded "";
+        proxy_set_header X-Forwarded-Host "";
+        proxy_cookie_flags "~^{rules.SESSION_COOKIE}" {cookie};
+        proxy_read_timeout {rules.SILENCE_SECONDS}s;
+        proxy_send_timeout {rules.SILENCE_SECONDS}s;
+        proxy_request_buffering off;
+        # The workbench is one file of 19 MB: large reads, and nothing on the disk.
+        proxy_buffer_size 64k;
+        proxy_buffers 4 64k;
+        proxy_max_temp_file_size 0;
+        client_max_body_size 1g;
+        limit_req zone=carrel_login burst={rules.LOGIN_ATTEMPTS_AT_ONCE} nodelay;
+        location / {{{check}
+            proxy_pass "http://{address}";
+        }}
+        # What people run behind VS Code's ports may stream, word by word.
+        location ~ ^/(abs)?proxy/ {{{check}
+            proxy_pass "http://{address}";
             proxy_buffering off;
-            # One read per 64k: the workbench is one file of 19 MB.
-            proxy_buffer_size 64k;
-            proxy_buffers 4 64k;
-            proxy_request_buffering off;
-            client_max_body_size 1g;
-            limit_req zone=carrel_login burst={rules.LOGIN_ATTEMPTS_AT_ONCE} nodelay;"""
+        }}"""
