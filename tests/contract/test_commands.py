@@ -62,7 +62,7 @@ def test_a_user_comes_and_goes_while_another_stays(desk: RealSite) -> None:
     desk.inside("eve", "sh", "-c", "echo work > essay.txt")
 
     desk.carrel("user", "remove", "eve", "--yes")
-    assert desk.get("eve")[0] == 404
+    until(lambda: desk.get("eve")[0] == 404, seconds=5, what="the end of eve's desk")
     assert (desk.workspace("eve") / "essay.txt").read_text() == "work\n"
     after = desk.place.local.supervisor.programs()
     for name in ("edge", "workspace-ada"):

@@ -88,6 +88,10 @@ http {{
     server_names_hash_bucket_size 128;
 {temporary}
 
+    # Whether a desk exists is looked up once a second, not once a request.
+    open_file_cache max=256 inactive=20s;
+    open_file_cache_valid 1s;
+
     map $http_upgrade $carrel_connection {{
         default upgrade;
         "" "";
