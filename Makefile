@@ -33,8 +33,8 @@ env: $(STAMP) ## Make the Python environment in .venv
 $(STAMP): requirements-dev.txt pyproject.toml
 	@echo "Making the Python environment in $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 check: lint types layers unit ## Lint, types, layers, unit and golden tests: under a minute
