@@ -143,6 +143,8 @@ class RealSite:
         for path in Path(self.storage).glob("*"):
             self.place.local.delete_data(str(path))
         files.remove_tree(self.storage)
+        if self.place.local.podman.containers() == 0:
+            self.place.local.podman.rest()
         files.remove_tree(self.layout.state)
         files.remove_file(f"{self.layout.root}/sites/{self.layout.site}.lock")
         shutil.rmtree(self.folder, ignore_errors=True)
