@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -83,6 +84,24 @@ class RealSite:
         if status is not None:
             assert result.returncode == status, f"{arguments}: {result.stdout}\n{result.stderr}"
         return result
+
+    def interrupted(self, *arguments: str, at: str) -> str:
+        """Press Ctrl-C when the story of a command says `at`; what it says afterwards."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "carrel", *arguments],
+            env={**os.environ, "CARREL_CONFIG": str(self.config)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if at in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, rest = process.communicate(timeout=60)
+        assert process.returncode == 130, rest
+        assert "Traceback" not in rest
+        return rest
 
     def inside(
         self, user: str, *command: str, status: int | None = 0, given: str | None = None

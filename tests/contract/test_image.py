@@ -1,10 +1,6 @@
 """The workspace image: what is in it, and how building it behaves."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -156,19 +152,7 @@ def test_a_base_with_code_server_is_used_as_it_is_and_a_vsix_goes_in(
 def test_an_interrupted_build_leaves_nothing_half_done(new_site: RealSite) -> None:
     new_site.more = '[image]\npackages = ["cowsay"]'
     new_site.write(["ada"])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "carrel", "image", "build"],
-        env={**os.environ, "CARREL_CONFIG": str(new_site.config)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "step " in line:
-            process.send_signal(signal.SIGINT)
-            break
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
+    new_site.interrupted("image", "build", at="step ")
     assert new_site.status()["image"] not in listed(new_site)
     assert not Path(f"{new_site.layout.root}/images/context").exists()
     assert new_site.status()["image_state"] == "not built yet"

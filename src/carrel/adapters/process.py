@@ -89,7 +89,7 @@ def run(
     Raises `Missing` when the program is not installed, `ToolFailed` when it fails or takes longer
     than `seconds`.
     """
-    with _start(command, world, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with _start_watched(command, world, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             output, errors = process.communicate(given, timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -106,7 +106,9 @@ def run(
 def follow(command: Sequence[str], world: World, line: Callable[[str], None]) -> None:
     """Run to the end and hand each line of output, from either stream, to `line` at once."""
     last: deque[str] = deque(maxlen=TAIL)
-    with _start(command, world, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
+    with _start_watched(
+        command, world, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    ) as process:
         try:
             assert process.stdout is not None  # noqa: S101 - for the type checker
             for text in process.stdout:
@@ -122,19 +124,7 @@ def follow(command: Sequence[str], world: World, line: Callable[[str], None]) ->
 
 def hand_over(command: Sequence[str], world: World) -> int:
     """Run with our own terminal, and return the exit status (128 + n after signal n)."""
-    switch = _switch(world)
-    try:
-        process = subprocess.Popen(
-            command,
-            env=dict(world.environment),
-            cwd=world.directory,
-            user=switch.uid,
-            group=switch.gid,
-            extra_groups=switch.groups,
-            umask=switch.umask,
-        )
-    except OSError as error:
-        raise _not_started(command, error) from error
+    process = _start(command, world)
     while True:
         try:
             status = process.wait()
@@ -173,19 +163,25 @@ def _switch(world: World) -> _Switch:
 
 
 def _start(
-    command: Sequence[str], world: World, *, stdin: int, stderr: int
+    command: Sequence[str],
+    world: World,
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    own_group: bool = False,
 ) -> subprocess.Popen[str]:
+    """Start a program; without streams it has ours. `own_group`: Ctrl-C reaches it only through us."""
     switch = _switch(world)
     try:
         return subprocess.Popen(
             command,
             stdin=stdin,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
             text=True,
             errors="replace",
-            # A group of its own, so that Ctrl-C ends it when we say so, with all its children.
-            start_new_session=True,
+            start_new_session=own_group,
             env=dict(world.environment),
             cwd=world.directory,
             user=switch.uid,
@@ -195,6 +191,14 @@ def _start(
         )
     except OSError as error:
         raise _not_started(command, error) from error
+
+
+def _start_watched(
+    command: Sequence[str], world: World, *, stdin: int, stderr: int
+) -> subprocess.Popen[str]:
+    """Start a program whose output we read, and which we end with all its children."""
+    pipe = subprocess.PIPE
+    return _start(command, world, stdin=stdin, stdout=pipe, stderr=stderr, own_group=True)
 
 
 def _not_started(command: Sequence[str], error: OSError) -> Missing:
