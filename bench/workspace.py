@@ -16,15 +16,18 @@ from bench.door import Door
 from carrel.adapters import files
 from carrel.core import names
 from carrel.core.names import LocalLayout
-from sites import RealSite
+from sites import RealSite, free_port
 
 USER = "ada"
 
 
 class Workspace:
-    """The workspace of `USER`, signed in once: the cookie is good for every start (facts §4)."""
+    """The workspace of `USER`, signed in once: the cookie is good for every start (facts §4).
 
-    def __init__(self, site: RealSite) -> None:
+    `door` is what people use, HTTPS; `tunnel` the plain listener for SSH tunnels, by the same nginx.
+    """
+
+    def __init__(self, site: RealSite, tunnel: int) -> None:
         self.site = site
         self.service = names.workspace_service(USER)
         self.container = self.layout.container(USER)
@@ -34,6 +37,7 @@ class Workspace:
             cookie=self._sign_in(),
             trust=ssl.create_default_context(cafile=str(site.authority)),
         )
+        self.tunnel = Door(port=tunnel, host="127.0.0.1", cookie=self.door.cookie)
 
     @property
     def layout(self) -> LocalLayout:
@@ -101,8 +105,11 @@ class Workspace:
 def running() -> Iterator[Workspace]:
     """A site of its own with one workspace; nothing of it is left at the end."""
     site = RealSite(Path(tempfile.mkdtemp(prefix="carrel-bench-")), [USER])
+    tunnel = free_port()
+    # The last table of the file is the user's.
+    site.config.write_text(f"{site.config.read_text()}port = {tunnel}\n")
     try:
         site.carrel("up", seconds=1800)
-        yield Workspace(site)
+        yield Workspace(site, tunnel)
     finally:
         site.clean()

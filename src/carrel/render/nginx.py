@@ -159,13 +159,12 @@ def _servers(edge: Edge) -> str:
 
 
 def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
-    socket = f"unix:{safe(edge.sockets)}/{safe(tunnel.user)}/editor.sock"
     return f"""
     # {safe(tunnel.user)} through an SSH tunnel: plain, on loopback only.
     server {{
         listen 127.0.0.1:{tunnel.port};
 {_pages(edge)}
-{_desk(socket, check="", scheme="http", cookie="httponly")}
+{_desk(f"carrel_{safe(tunnel.user)}", check="", scheme="http", cookie="httponly")}
     }}"""
 
 
