@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from carrel.backends import record
 from carrel.config import schema
 from carrel.core import ai
-from carrel.core.edge import Edge, Tunnel, local_edge
+from carrel.core.edge import Edge, OwnServer, Tunnel, local_edge
 from carrel.core.resources import Service
 from carrel.core.site import Ai, AiMode, Limits, PasswordHash, Provider, Site, User
 from carrel.render import nginx, supervisor
@@ -181,7 +181,17 @@ def test_a_provider_of_ones_own_is_openai_compatible() -> None:
 
 def test_a_tunnel_listens_on_loopback_only() -> None:
     text = nginx.config(
-        Edge("a.b", 8443, "/s", "/c", "/k", "/p", "/h", tunnels=(Tunnel("dan", 8082),))
+        Edge(
+            "a.b",
+            ("127.0.0.1:8443",),
+            OwnServer("/h"),
+            "/s",
+            "/c",
+            "/k",
+            "/p",
+            "/h/kept",
+            tunnels=(Tunnel("dan", 8082),),
+        )  # fmt: skip
     )
     listens = re.findall(r"listen ([^ ;]+)", text)
     assert listens == ["127.0.0.1:8443"] * 3 + ["127.0.0.1:8082"]

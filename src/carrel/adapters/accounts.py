@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import pwd
+from collections.abc import Iterator
 from pathlib import Path
 
 from carrel.adapters import process
@@ -11,6 +13,9 @@ from carrel.adapters.process import World
 WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
 FIRST_ID = 1_000_000
 """Well above what useradd hands out by itself (100000 to 600100000 upwards from the bottom)."""
+
+FIRST_SYSTEM_ID, LAST_SYSTEM_ID = 100, 999
+"""Debian's range for system accounts (adduser.conf, login.defs)."""
 
 
 def exists(name: str) -> bool:
@@ -22,11 +27,12 @@ def exists(name: str) -> bool:
     return True
 
 
-def create(name: str, home: str) -> None:
-    """A system account that nobody can sign in to."""
+def create(name: str, home: str, uid: int | None = None) -> None:
+    """A system account that nobody can sign in to, with a group of its own."""
+    number = [] if uid is None else [f"--uid={uid}"]
     process.run(
         ["useradd", "--system", "--user-group", "--no-create-home", f"--home-dir={home}",
-         "--shell=/usr/sbin/nologin", name],
+         "--shell=/usr/sbin/nologin", *number, name],
         WORLD,
     )  # fmt: skip
 
@@ -39,14 +45,42 @@ def subordinate_ids(name: str) -> int:
     )
 
 
-def add_subordinate_ids(name: str, count: int) -> None:
-    """Give the account `count` ids that nobody else has, the same range for users and groups."""
+def remove(name: str) -> None:
+    """Remove an account with its group and subordinate ids; one that is not there is no fault."""
+    if exists(name):
+        process.run(["userdel", name], WORLD)
+
+
+def first_subordinate_id(name: str) -> int | None:
+    """The first id of the account's range, or None when it has none or several."""
+    starts = {
+        start
+        for file in ("/etc/subuid", "/etc/subgid")
+        for owner, start, _ in _ranges(file)
+        if owner == name
+    }
+    return starts.pop() if len(starts) == 1 else None
+
+
+def next_subordinate_id() -> int:
+    """The first id after all ranges that anybody has."""
     taken = [
         start + length
         for file in ("/etc/subuid", "/etc/subgid")
         for _, start, length in _ranges(file)
     ]
-    start = max([FIRST_ID, *taken])
+    return max([FIRST_ID, *taken])
+
+
+def free_ids() -> Iterator[int]:
+    """System ids that neither an account nor a group has, the highest first, as useradd takes them."""
+    taken = {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
+    return (number for number in range(LAST_SYSTEM_ID, FIRST_SYSTEM_ID, -1) if number not in taken)
+
+
+def add_subordinate_ids(name: str, count: int, first: int | None = None) -> None:
+    """Give the account `count` ids, from `first` or that nobody has; users' and groups' alike."""
+    start = next_subordinate_id() if first is None else first
     span = f"{start}-{start + count - 1}"
     process.run(["usermod", f"--add-subuids={span}", f"--add-subgids={span}", name], WORLD)
 

@@ -9,21 +9,17 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import assert_never
 
-from carrel.adapters import accounts, certificates, files, probe, process
-from carrel.adapters.certificates import Pair
-from carrel.adapters.files import Found
+from carrel.adapters import accounts, files, probe, process
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.adapters.supervisor import Supervisor
-from carrel.backends import record
+from carrel.backends import disk, record
 from carrel.backends.protocol import Told
 from carrel.backends.waiting import until
-from carrel.config import secrets
 from carrel.core import names
 from carrel.core.names import LocalLayout
 from carrel.core.plan import Change, Create, Plan, Remove
@@ -34,18 +30,18 @@ from carrel.core.resources import (
     File,
     Holds,
     Image,
+    Include,
     Resource,
     Secret,
     Service,
     State,
+    Unit,
 )
 from carrel.errors import Conflict, ToolFailed
 from carrel.render import engine
 from carrel.render import supervisor as programs
 
-RENEW_DAYS = 30
-"""A certificate of the local authority is replaced when it has fewer days left."""
-
+NOT_LOCAL = "local mode has no systemd units"
 ALIVE = frozenset({"STARTING", "RUNNING"})
 
 Builder = Callable[[Image], None]
@@ -102,59 +98,17 @@ class Local:
 
     def _seen(self, resource: Resource, alive: set[str]) -> Resource | None:
         match resource:
-            case Account():
-                return self._seen_account(resource)
-            case Directory():
-                return self._seen_directory(resource)
-            case File():
-                return self._seen_file(resource)
-            case Secret():
-                found = files.look(resource.path)
-                return resource if _is(found, 0o600) and not _is_directory(found) else None
-            case Certificate():
-                return resource if self._certificate_holds(resource) else None
+            case Account() | Directory() | File() | Secret() | Certificate():
+                return disk.seen(resource)
             case Image():
                 there = accounts.exists(self.layout.account) and files.look(self.layout.engine)
                 return resource if there and self.podman.image_exists(resource.reference) else None
             case Service():
                 return resource if resource.name in alive else None
+            case Unit() | Include():
+                raise AssertionError(NOT_LOCAL)
             case _:
                 assert_never(resource)
-
-    def _seen_account(self, account: Account) -> Account | None:
-        if not accounts.exists(account.name):
-            return None
-        return replace(account, subordinate_ids=accounts.subordinate_ids(account.name))
-
-    def _seen_directory(self, directory: Directory) -> Directory | None:
-        found = files.look(directory.path)
-        if found is None or not found.directory:
-            return None
-        return replace(directory, mode=found.mode, owner=self._owner(found, directory.owner))
-
-    def _seen_file(self, file: File) -> File | None:
-        found = files.look(file.path)
-        if found is None or found.directory:
-            return None
-        content = files.text(file.path) or ""
-        return replace(file, mode=found.mode, owner=self._owner(found, file.owner), content=content)
-
-    def _owner(self, found: Found, expected: str) -> str:
-        with contextlib.suppress(KeyError):
-            if Identity.of(expected).uid == found.uid:
-                return expected
-        return f"uid {found.uid}"
-
-    def _certificate_holds(self, certificate: Certificate) -> bool:
-        parts = [
-            files.text(f"{certificate.directory}/{name}")
-            for name in ("site.crt", "site.key", "authority.crt")
-        ]
-        chain, authority = parts[0], parts[2]
-        if chain is None or None in parts or files.text(certificate.public_copy) != authority:
-            return False
-        names_fit = certificates.names_of(chain) == certificate.names
-        return names_fit and certificates.days_left(chain) > RENEW_DAYS
 
     # -- doing -----------------------------------------------------------------------------
 
@@ -178,54 +132,16 @@ class Local:
 
     def _make(self, resource: Resource) -> None:
         match resource:
-            case Account():
-                if not accounts.exists(resource.name):
-                    accounts.create(resource.name, resource.home)
-                missing = resource.subordinate_ids - accounts.subordinate_ids(resource.name)
-                if missing > 0:
-                    accounts.add_subordinate_ids(resource.name, resource.subordinate_ids)
-            case Directory():
-                self._make_directory(resource)
-            case File():
-                owner = self._identity(resource.owner)
-                files.write(resource.path, resource.content, owner, resource.mode)
-            case Secret():
-                existing = files.text(resource.path) or ""
-                content = secrets.environment_file(resource.entries, existing)
-                files.write(resource.path, content, self._identity(resource.owner), 0o600)
-            case Certificate():
-                self._make_certificate(resource)
+            case Account() | Directory() | File() | Secret() | Certificate():
+                disk.make(resource)
             case Image():
                 self._build(resource)
             case Service():
                 self._start(resource)
+            case Unit() | Include():
+                raise AssertionError(NOT_LOCAL)
             case _:
                 assert_never(resource)
-
-    def _make_directory(self, directory: Directory) -> None:
-        owner = self._identity(directory.owner)
-        new = files.look(directory.path) is None
-        files.make_directory(directory.path, owner, directory.mode)
-        for part in directory.skeleton if new else ():
-            path = directory.path
-            for name in part.split("/"):
-                path = f"{path}/{name}"
-                files.make_directory(path, owner, directory.mode)
-
-    def _make_certificate(self, certificate: Certificate) -> None:
-        folder, owner = certificate.directory, self._identity(certificate.owner)
-        domain = certificate.names[0]
-        stored = (files.text(f"{folder}/authority.crt"), files.text(f"{folder}/authority.key"))
-        authority = Pair(*map(str, stored)) if all(stored) else certificates.authority(domain)
-        if certificates.permitted(authority.certificate) != (domain,):
-            authority = certificates.authority(domain)
-        signed = certificates.site(certificate.names, authority)
-        files.write(f"{folder}/authority.key", authority.key, owner, 0o600)
-        files.write(f"{folder}/authority.crt", authority.certificate, owner, 0o644)
-        files.write(f"{folder}/site.key", signed.key, owner, 0o600)
-        files.write(f"{folder}/site.crt", signed.certificate, owner, 0o644)
-        me = self._identity(self.layout.owner)
-        files.write(certificate.public_copy, authority.certificate, me, 0o644)
 
     def _remove(self, resource: Resource) -> None:
         match resource:
@@ -236,15 +152,15 @@ class Local:
             case File() | Secret():
                 files.remove_file(resource.path)
             case Certificate():
-                for name in ("site.crt", "site.key", "authority.crt", "authority.key"):
-                    files.remove_file(f"{resource.directory}/{name}")
-                files.remove_file(resource.public_copy)
+                disk.remove_certificate(resource)
             case Service():
                 self._stop(resource)
             case Image():
                 self.podman.untag(resource.reference)
             case Account():
                 raise ToolFailed(f"Local mode does not remove the account {resource.name}.")
+            case Unit() | Include():
+                raise AssertionError(NOT_LOCAL)
             case _:
                 assert_never(resource)
 
@@ -278,7 +194,7 @@ class Local:
         self._clear_socket(service)
 
     def _clear_socket(self, service: Service) -> None:
-        user = names.service_user(service.name)
+        user = names.workspace_user(service.name)
         if user is not None:
             # A socket that nobody listens on would say "starting" to visitors for ever.
             files.remove_file(self.layout.editor_socket(user))
@@ -330,14 +246,6 @@ class Local:
             if self.podman.containers() == 0:
                 self.podman.rest()
         files.remove_tree(self.layout.run)
-
-
-def _is(found: Found | None, mode: int) -> bool:
-    return found is not None and found.mode == mode
-
-
-def _is_directory(found: Found | None) -> bool:
-    return found is not None and found.directory
 
 
 def _gone(pid: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carrel.core import names
-from carrel.core.site import Site
+from carrel.core.machine import Machine
+from carrel.core.site import Site, TlsMode
 
 LOGIN_ATTEMPTS_AT_ONCE = 10
 """Wrong passwords an address may try before it has to wait. code-server locks everybody out after 14
@@ -31,17 +32,36 @@ class Tunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnServer:
+    """An nginx of our own, in the foreground; `home` is where it keeps its pid and temporary files."""
+
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestServer:
+    """The operator's nginx, of whose configuration we are one file among others.
+
+    `plain`: the addresses at which it sends people on to HTTPS.
+    """
+
+    plain: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """What nginx needs to know about a site."""
 
     domain: str
-    port: int
+    listen: tuple[str, ...]
+    """Addresses for HTTPS, as nginx writes them."""
+    server: OwnServer | GuestServer
     sockets: str
     certificate: str
     key: str
     pages: str
-    home: str
-    """Where nginx keeps its pid and temporary files."""
+    kept: str
+    """The file with the people whose connections are kept open."""
     users: tuple[str, ...] = ()
     """Whose connections are kept open between requests; others work too, a little slower."""
     tunnels: tuple[Tunnel, ...] = ()
@@ -51,12 +71,34 @@ def local_edge(site: Site, layout: names.LocalLayout) -> Edge:
     """The edge of local mode: loopback only, with the local authority's certificate."""
     return Edge(
         domain=site.domain,
-        port=site.local_port,
+        listen=(f"127.0.0.1:{site.local_port}",),
+        server=OwnServer(layout.nginx),
         sockets=layout.sockets,
         certificate=f"{layout.tls}/site.crt",
         key=f"{layout.tls}/site.key",
         pages=layout.pages,
-        home=layout.nginx,
+        kept=f"{layout.nginx}/kept.conf",
         users=tuple(user.name for user in site.users),
-        tunnels=tuple(Tunnel(u.name, u.port) for u in site.users if u.port is not None),
+        tunnels=_tunnels(site),
     )
+
+
+def host_edge(site: Site, layout: names.HostLayout, machine: Machine) -> Edge:
+    """The edge of a server: a part of the operator's nginx, on the usual ports."""
+    own = site.tls.mode is TlsMode.FILES and site.tls.key is not None
+    return Edge(
+        domain=site.domain,
+        listen=("443", "[::]:443") if machine.ipv6 else ("443",),
+        server=GuestServer(("80", "[::]:80") if machine.ipv6 else ("80",)),
+        sockets=layout.sockets,
+        certificate=site.tls.certificate if own else f"{layout.tls}/site.crt",
+        key=site.tls.key.path if own and site.tls.key else f"{layout.tls}/site.key",
+        pages=layout.pages,
+        kept=layout.nginx_kept,
+        users=tuple(user.name for user in site.users),
+        tunnels=_tunnels(site),
+    )
+
+
+def _tunnels(site: Site) -> tuple[Tunnel, ...]:
+    return tuple(Tunnel(u.name, u.port) for u in site.users if u.port is not None)

@@ -5,9 +5,9 @@ The last look before effects; a plan made by correct code never meets it.
 
 from __future__ import annotations
 
-from carrel.core.names import service_user
+from carrel.core.names import workspace_user
 from carrel.core.plan import Plan, Remove, title
-from carrel.core.resources import Directory, Holds, Resource, Service
+from carrel.core.resources import Directory, Holds, Resource, Service, Unit
 from carrel.errors import Refused
 
 
@@ -27,7 +27,7 @@ def check(
             why="data is only removed by name, with `carrel user remove NAME --delete-data`",
             fix="run `carrel plan` and report it: no configuration should lead here",
         )
-    stopped = {service_user(r.name) for r in removed if isinstance(r, Service)} - {None}
+    stopped = {workspace_user(r.name) for r in removed if isinstance(r, Service | Unit)} - {None}
     surplus = sorted(name for name in stopped if name is not None and name not in may_stop)
     if surplus:
         raise Refused(

@@ -24,6 +24,8 @@ class Machine:
     cgroup_manager: str = "cgroupfs"
     open_files: int = 1024
     """The hard limit of open files that this account may hand on."""
+    ipv6: bool = False
+    """Whether the kernel speaks IPv6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,30 @@ class Shortfall:
 
     def __str__(self) -> str:
         return f"{self.problem}; {self.fallback}"
+
+
+def host_shortfalls(site: Site) -> tuple[Shortfall, ...]:
+    """What a server cannot keep of `site` in this version."""
+    found = []
+    if site.tls.mode is TlsMode.ACME:
+        found.append(
+            Shortfall(
+                'tls.mode = "acme" is not in this version',
+                'a certificate of the local authority; "files" takes one of your own',
+            )
+        )
+    return (*found, *_gateway(site))
+
+
+def _gateway(site: Site) -> tuple[Shortfall, ...]:
+    if site.ai.mode is not AiMode.GATEWAY:
+        return ()
+    return (
+        Shortfall(
+            'ai.mode = "gateway" is not in this version',
+            'AI is off; "shared-keys" works today',
+        ),
+    )
 
 
 def local_shortfalls(site: Site, machine: Machine) -> tuple[Shortfall, ...]:
@@ -66,11 +92,4 @@ def local_shortfalls(site: Site, machine: Machine) -> tuple[Shortfall, ...]:
         found.append(
             Shortfall("tls.mode = files is for servers", "a certificate of the local authority")
         )
-    if site.ai.mode is AiMode.GATEWAY:
-        found.append(
-            Shortfall(
-                'ai.mode = "gateway" is not in this version',
-                'AI is off; "shared-keys" works today',
-            )
-        )
-    return tuple(found)
+    return (*found, *_gateway(site))

@@ -59,17 +59,36 @@ def api_key_variable(provider: str) -> str:
 
 
 def workspace_service(user: str) -> str:
-    """The supervisor's name for a user's workspace."""
+    """supervisord's name for a user's workspace."""
     return f"workspace-{user}"
 
 
-def service_user(service: str) -> str | None:
-    """The user whose workspace `service` is, or None for the edge."""
-    prefix, _, user = service.partition("-")
-    return user if prefix == "workspace" else None
+def workspace_unit(user: str) -> str:
+    """systemd's name for a user's workspace."""
+    return f"carrel-workspace@{user}.service"
+
+
+_WORKSPACE = re.compile(r"workspace-([a-z0-9]+)|carrel-workspace@([a-z0-9]+)\.service")
+
+
+def workspace_user(running: str) -> str | None:
+    """The user whose workspace the service or unit called `running` is, or None if it is none."""
+    match = _WORKSPACE.fullmatch(running)
+    return (match[1] or match[2]) if match else None
 
 
 EDGE_SERVICE = "edge"
+NETWORK_UNIT = "carrel-network.service"
+
+
+def account(user: str) -> str:
+    """The Unix account of a user's workspace on a server."""
+    return f"carrel-{user}"
+
+
+def mount_unit(path: str) -> str:
+    """systemd's name for the mount at `path`: systemd-escape(1) for the paths that we use."""
+    return path.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +226,103 @@ class LocalLayout:
     def engine_runtime(self) -> str:
         """XDG_RUNTIME_DIR of podman: not the login session's, so that nothing leaks either way."""
         return f"{self.runtime}/engine"
+
+
+@dataclass(frozen=True, slots=True)
+class HostLayout:
+    """Where a server keeps what Carrel makes (design §5); tests choose other directories."""
+
+    config: str = "/etc/carrel"
+    state: str = "/var/lib/carrel"
+    runtime: str = "/run"
+    units: str = "/etc/systemd/system"
+    nginx: str = "/etc/nginx/conf.d/carrel.conf"
+    web_group: str = "www-data"
+
+    @property
+    def journal(self) -> str:
+        """The record of what Carrel made."""
+        return f"{self.state}/state.json"
+
+    @property
+    def images(self) -> str:
+        """One unpacked root file system per image version."""
+        return f"{self.state}/images"
+
+    @property
+    def builder(self) -> str:
+        """Where the account that builds images has its store."""
+        return f"{self.state}/build"
+
+    @property
+    def engine(self) -> str:
+        """Configuration of podman."""
+        return f"{self.state}/engine"
+
+    @property
+    def pages(self) -> str:
+        """The static pages that nginx serves."""
+        return f"{self.state}/pages"
+
+    @property
+    def tls(self) -> str:
+        """Local authority and certificate."""
+        return f"{self.state}/tls"
+
+    @property
+    def agent(self) -> str:
+        """The managed configuration of opencode, mounted read-only at /etc/opencode."""
+        return f"{self.state}/agent"
+
+    @property
+    def secrets(self) -> str:
+        """One environment file per user."""
+        return f"{self.state}/secrets"
+
+    def secrets_file(self, user: str) -> str:
+        """Environment file with the password hash and the shared keys of one user."""
+        return f"{self.secrets}/{user}.env"
+
+    @property
+    def network(self) -> str:
+        """Rules of nftables: what workspaces cannot reach."""
+        return f"{self.state}/network.nft"
+
+    @property
+    def nginx_kept(self) -> str:
+        """The people whose connections nginx keeps open."""
+        return f"{self.state}/nginx/kept.conf"
+
+    @property
+    def sockets(self) -> str:
+        """One directory per user below this one: the path that nginx derives from a host name."""
+        return f"{self.runtime}/carrel"
+
+    def socket_directory(self, user: str) -> str:
+        """A small file system of its own, mounted into the user's container as /run/carrel."""
+        return f"{self.sockets}/{user}"
+
+    def editor_socket(self, user: str) -> str:
+        """The Unix socket on which the user's code-server listens."""
+        return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
+
+    def root(self, user: str) -> str:
+        """The image's root file system as the user's container sees it: mounted with an ID map."""
+        return f"{self.runtime}/carrel-root/{user}"
+
+    def podman(self, user: str) -> str:
+        """Where podman keeps its own state: gone with the container, because nobody needs it after."""
+        return f"{self.runtime}/carrel-engine/{user}"
+
+    @property
+    def template(self) -> str:
+        """The unit file that all workspaces share."""
+        return f"{self.units}/carrel-workspace@.service"
+
+    def drop_in(self, user: str) -> str:
+        """What is particular to one user's unit."""
+        return f"{self.units}/{workspace_unit(user)}.d/carrel.conf"
+
+    def unit_file(self, unit: str) -> str:
+        """The file of a unit that is no workspace."""
+        return f"{self.units}/{unit}"

@@ -14,10 +14,12 @@ from carrel.core.resources import (
     File,
     Holds,
     Image,
+    Include,
     Resource,
     Secret,
     Service,
     State,
+    Unit,
     key,
 )
 
@@ -98,7 +100,7 @@ def _outlives_its_site(resource: Resource) -> bool:
             return True
         case Directory(holds=holds):
             return holds is Holds.DATA
-        case File() | Secret() | Certificate() | Service():
+        case File() | Secret() | Certificate() | Service() | Include() | Unit():
             return False
 
 
@@ -117,8 +119,12 @@ def title(resource: Resource) -> str:
             return f"certificate for {', '.join(names)}"
         case Image(reference=reference):
             return f"image {reference}"
+        case Include(path=path):
+            return f"nginx configuration {path}"
         case Service(name=name):
             return f"service {name}"
+        case Unit(name=name):
+            return f"unit {name}"
 
 
 def changed_fields(step: Change) -> tuple[str, ...]:

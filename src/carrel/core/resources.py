@@ -14,11 +14,17 @@ from carrel.core.site import PasswordHash, SecretFile
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An unprivileged Unix account with subordinate ids for a user namespace."""
+    """An unprivileged Unix account with subordinate ids for a user namespace.
+
+    `uid` (also its group's id) and `first_subordinate_id` are given where something else is made
+    from them; None lets the system choose.
+    """
 
     name: str
     home: str
     subordinate_ids: int = 65536
+    uid: int | None = None
+    first_subordinate_id: int | None = None
 
 
 class Holds(StrEnum):
@@ -126,18 +132,58 @@ class Service:
     stop_seconds: int = 20
 
 
-Resource = Account | Directory | File | Secret | Certificate | Image | Service
+@dataclass(frozen=True, slots=True)
+class Include:
+    """A file that the operator's nginx reads. The whole configuration is tested before it counts.
 
-ORDER: tuple[type, ...] = (Account, Directory, File, Secret, Certificate, Image, Service)
+    `revision` changes when a file that nginx reads only at a reload does, such as a certificate.
+    """
+
+    path: str
+    content: str
+    revision: str = ""
+
+
+class OnChange(StrEnum):
+    """How a running unit takes up a new revision."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A systemd unit that is enabled and running.
+
+    `revision` changes when anything it reads at start changes. `files` make it up: one that somebody
+    edited makes the unit another. `parts` are units that it needs, and that are stopped with it.
+    """
+
+    name: str
+    revision: str
+    files: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    on_change: OnChange = OnChange.RESTART
+
+
+Resource = Account | Directory | File | Secret | Certificate | Image | Include | Service | Unit
+
+ORDER: tuple[type, ...] = (
+    Account, Directory, File, Secret, Certificate, Image, Unit, Include, Service,
+)  # fmt: skip
 """What must exist before what."""
+
+
+Running = Service | Unit
+"""What has processes."""
 
 
 def key(resource: Resource) -> tuple[int, str]:
     """What makes a resource the same one over time; sorts in the order of making."""
     match resource:
-        case Account(name=name) | Service(name=name):
+        case Account(name=name) | Service(name=name) | Unit(name=name):
             identity = name
-        case Directory(path=path) | File(path=path) | Secret(path=path):
+        case Directory(path=path) | File(path=path) | Secret(path=path) | Include(path=path):
             identity = path
         case Certificate(directory=directory):
             identity = directory
@@ -169,10 +215,10 @@ class State:
         """The resources, to be looked up."""
         return {key(resource): resource for resource in self.resources}
 
-    def services(self) -> tuple[Service, ...]:
-        """The services only."""
-        return tuple(r for r in self.resources if isinstance(r, Service))
+    def running(self) -> tuple[Running, ...]:
+        """What runs: services and units only."""
+        return tuple(r for r in self.resources if isinstance(r, Service | Unit))
 
-    def without_services(self) -> State:
+    def without_running(self) -> State:
         """The same with nothing running."""
-        return State(tuple(r for r in self.resources if not isinstance(r, Service)))
+        return State(tuple(r for r in self.resources if not isinstance(r, Service | Unit)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from carrel.core import names
 from carrel.core.machine import Machine
 from carrel.core.resources import Directory, Holds
-from carrel.core.site import Limits, Site, User
+from carrel.core.site import MIB, Limits, Site, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,45 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in podman's store, by its reference; it brings its environment and entrypoint."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class RootDirectory:
+    """An unpacked root file system; the image's environment is in a file beside it."""
+
+    path: str
+    environment_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What the target decides about a container, and not the site."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    root: StoredImage | RootDirectory
+    sockets: str
+    """The user's socket directory on the host."""
+    agent: str
+    """The directory with the managed configuration of opencode."""
+    secrets_file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """Everything that the container of one workspace is."""
 
     name: str
     hostname: str
     labels: tuple[tuple[str, str], ...]
-    image: str
+    root: StoredImage | RootDirectory
     mounts: tuple[Mount, ...]
-    environment_file: str
+    temporary: tuple[Temporary, ...]
+    environment_files: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     limits: Limits
     enforced: frozenset[str]
@@ -41,24 +71,41 @@ class Container:
     """What the image's entrypoint is given: options of code-server."""
 
 
-def container(
-    site: Site, user: User, layout: names.LocalLayout, machine: Machine, image: str
-) -> Container:
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """A directory in memory, of at most `size` bytes. Somebody may fill it: that must end before
+    the workspace's own memory does, because a full one cannot be emptied by ending a process."""
+
+    path: str
+    size: int
+
+
+def temporary(limits: Limits) -> tuple[Temporary, ...]:
+    """The writable directories outside the user's own."""
+    return (
+        Temporary("/tmp", limits.memory // 4),  # noqa: S108 - inside the container
+        Temporary("/var/tmp", limits.memory // 8),  # noqa: S108
+        Temporary("/run", min(limits.memory // 16, 64 * MIB)),
+    )
+
+
+def container(site: Site, user: User, placement: Placement, machine: Machine) -> Container:
     """The container of `user`."""
     paths = names.user_paths(site.storage, user.name)
     return Container(
-        name=layout.container(user.name),
+        name=placement.name,
         hostname=user.name,
-        labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
-        image=image,
+        labels=placement.labels,
+        root=placement.root,
         mounts=(
             Mount(paths.home, names.HOME),
             Mount(paths.workspace, names.PROJECT),
             Mount(paths.config, names.SETTINGS),
-            Mount(layout.socket_directory(user.name), names.RUN),
-            Mount(layout.agent, names.AGENT_CONFIG, read_only=True),
+            Mount(placement.sockets, names.RUN),
+            Mount(placement.agent, names.AGENT_CONFIG, read_only=True),
         ),
-        environment_file=layout.secrets_file(user.name),
+        temporary=temporary(user.limits),
+        environment_files=_environment_files(placement),
         environment=(("OPENCODE_DISABLE_MODELS_FETCH", "1"), ("OPENCODE_DISABLE_AUTOUPDATE", "1")),
         limits=user.limits,
         enforced=machine.controllers,
@@ -71,6 +118,14 @@ def container(
             f"--app-name={user.name} · Carrel",
         ),
     )
+
+
+def _environment_files(placement: Placement) -> tuple[str, ...]:
+    match placement.root:
+        case RootDirectory(environment_file=file):
+            return (file, placement.secrets_file)
+        case StoredImage():
+            return (placement.secrets_file,)
 
 
 def data_directories(site: Site, user: User, account: str) -> tuple[Directory, ...]:

@@ -42,8 +42,8 @@ def up(opened: Opened, told: Told) -> Plan:
 
 
 def _check(steps: Plan, opened: Opened) -> None:
-    recorded = opened.place.local.recorded().services()
-    known = {names.service_user(service.name) for service in recorded}
+    recorded = opened.place.local.recorded().running()
+    known = {names.workspace_user(service.name) for service in recorded}
     gone = frozenset(n for n in known if n is not None and opened.site.user(n) is None)
     guard.check(steps, may_stop=gone)
 
@@ -68,7 +68,7 @@ def wait(opened: Opened) -> None:
 
 def _answers(opened: Opened, service: str) -> bool:
     place = opened.place
-    user = names.service_user(service)
+    user = names.workspace_user(service)
     if user is None:
         alive = probe.port_open(opened.site.local_port)
     else:
@@ -99,7 +99,7 @@ def down(place: Place, told: Told) -> Plan:
         return Plan()
     with local.locked():
         now = local.observe()
-        steps = diff(now, now.without_services())
+        steps = diff(now, now.without_running())
         local.apply(steps, told)
         local.shut_down()
     return steps

@@ -122,7 +122,15 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     entries = (_password_entry(user), *ai.key_entries(site.ai))
     fingerprint = _digest(*(_entry_print(entry, around.fingerprints) for entry in entries))
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
-    container = workspace.container(site, user, layout, around.machine, around.image.reference)
+    placement = workspace.Placement(
+        name=layout.container(user.name),
+        labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
+        root=workspace.StoredImage(around.image.reference),
+        sockets=layout.socket_directory(user.name),
+        agent=layout.agent,
+        secrets_file=layout.secrets_file(user.name),
+    )
+    container = workspace.container(site, user, placement, around.machine)
     agent = json.dumps(ai.agent_config(site.ai), sort_keys=True)
     yield Service(
         name=names.workspace_service(user.name),

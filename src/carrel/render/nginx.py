@@ -7,13 +7,16 @@ the schema refuses it earlier and with better words.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from carrel.core import edge as rules
-from carrel.core.edge import Edge, Tunnel
+from carrel.core.edge import Edge, GuestServer, OwnServer, Tunnel
 from carrel.render import pages
 
 PAGES = "/.carrel/"
 """Where our own pages are, for internal redirects only: no path of a workspace is shadowed."""
+
+MADE_BY = "# Made by Carrel; changes are overwritten.\n"
 
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\"\\$;{}]")
 
@@ -31,9 +34,16 @@ def quoted(value: str) -> str:
 
 
 def config(edge: Edge) -> str:
-    """The whole nginx.conf of local mode."""
-    tunnels = (_tunnel(edge, tunnel) for tunnel in edge.tunnels)
-    return "\n".join([_head(edge), _servers(edge), *tunnels, "}", ""])
+    """The whole nginx.conf of an nginx of our own, or a file for the operator's.
+
+    Everything in the latter is ours by name: `carrel_…`, and our domain.
+    """
+    ours = f"{_maps(edge)}\n{_servers(edge)}\n"
+    match edge.server:
+        case OwnServer() as server:
+            return f"{MADE_BY}{_head(server)}{ours}}}\n"
+        case GuestServer():
+            return f"{MADE_BY}{ours}"
 
 
 def kept(edge: Edge) -> str:
@@ -55,22 +65,20 @@ upstream carrel_{safe(user)} {{
     # The backslash keeps a name like "volatile" from being an option of map.
     known = "".join(f"    \\{safe(user)} carrel_{safe(user)};\n" for user in edge.users)
     return f"""\
-# Made by Carrel; changes are overwritten.
-map $carrel_user $carrel_desk {{
+{MADE_BY}map $carrel_user $carrel_desk {{
     default "unix:{safe(edge.sockets)}/$carrel_user/editor.sock";
 {known}}}
 {desks}"""
 
 
-def _head(edge: Edge) -> str:
+def _head(server: OwnServer) -> str:
     temporary = "\n".join(
-        f"    {kind}_temp_path {quoted(f'{edge.home}/{kind}')};"
+        f"    {kind}_temp_path {quoted(f'{server.home}/{kind}')};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return f"""\
-# Made by Carrel; changes are overwritten.
 daemon off;
-pid {quoted(f"{edge.home}/nginx.pid")};
+pid {quoted(f"{server.home}/nginx.pid")};
 error_log stderr warn;
 # One process: when it is killed, no orphaned worker keeps the port from the next one. Enough for
 # local mode, where code-server is the bottleneck.
@@ -81,17 +89,16 @@ events {{
 }}
 
 http {{
-    access_log off;
-    server_tokens off;
     types {{ text/html html; }}
     default_type application/octet-stream;
     server_names_hash_bucket_size 128;
 {temporary}
 
-    # Whether a desk exists is looked up once a second, not once a request.
-    open_file_cache max=256 inactive=20s;
-    open_file_cache_valid 1s;
+"""
 
+
+def _maps(edge: Edge) -> str:
+    return f"""\
     map $http_upgrade $carrel_connection {{
         default upgrade;
         "" "";
@@ -103,63 +110,119 @@ http {{
         "POST /login" "$binary_remote_addr $host";
     }}
     limit_req_zone $carrel_login zone=carrel_login:1m rate={rules.LOGIN_ATTEMPTS_PER_MINUTE}r/m;
-    limit_req_status 429;
-    limit_req_log_level warn;
 
-    include {quoted(f"{edge.home}/kept.conf")};
+    include {quoted(edge.kept)};
 
     map $uri $carrel_retry {{
         default "";
         {PAGES}unavailable.html {pages.RETRY_SECONDS};
         {PAGES}too-many-attempts.html {60 // rules.LOGIN_ATTEMPTS_PER_MINUTE};
     }}
-
-    ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_certificate {quoted(edge.certificate)};
-    ssl_certificate_key {quoted(edge.key)};
-    ssl_session_cache shared:carrel_tls:1m;
 """
 
 
 def _servers(edge: Edge) -> str:
-    unknown = f"""
-            if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}"""
-    pattern = rf"^(?<carrel_user>[a-z][a-z0-9]{{0,30}})\.{re.escape(safe(edge.domain))}$"
-    return f"""\
+    return "\n\n".join(
+        [
+            *_fallback(edge),
+            _welcome(edge),
+            _desks(edge),
+            *_strangers(edge),
+            *(_tunnel(edge, tunnel) for tunnel in edge.tunnels),
+        ]
+    )
+
+
+def _fallback(edge: Edge) -> Iterator[str]:
+    match edge.server:
+        case OwnServer():
+            yield f"""\
     # Anything that is not ours: the same answer for every name.
     server {{
-        listen 127.0.0.1:{edge.port} ssl default_server;
+{_listen(edge, "default_server")}
         server_name _;
-{_pages(edge)}
+{_secure(edge)}
         location / {{ return 404; }}
-    }}
+    }}"""
+        case GuestServer(plain=plain):
+            addresses = "\n".join(f"        listen {address};" for address in plain)
+            yield f"""\
+    # Somebody typed http://, or nothing.
+    server {{
+{addresses}
+        server_name {quoted(edge.domain)} {_below(edge, ".+")};
+        access_log off;
+        return 301 https://$host$request_uri;
+    }}"""
 
+
+def _welcome(edge: Edge) -> str:
+    return f"""\
     # The bare domain.
     server {{
-        listen 127.0.0.1:{edge.port} ssl;
+{_listen(edge)}
         server_name {quoted(edge.domain)};
         error_page 497 =301 https://$http_host$request_uri;
-{_pages(edge)}
+{_secure(edge)}
         location = / {{
             rewrite ^ {PAGES}welcome.html last;
         }}
         location / {{ return 404; }}
-    }}
+    }}"""
 
+
+def _desks(edge: Edge) -> str:
+    unknown = f"""
+            if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}"""
+    return f"""\
     # Everybody's desk. The directory of the socket decides who exists, so that people come and go
     # without a reload.
     server {{
-        listen 127.0.0.1:{edge.port} ssl;
-        server_name "~{pattern}";
+{_listen(edge)}
+        server_name {_below(edge, "(?<carrel_user>[a-z][a-z0-9]{0,30})")};
         # Somebody typed http:// with our port.
         error_page 497 =301 https://$http_host$request_uri;
-{_pages(edge)}
+{_secure(edge)}
 {_desk("$carrel_desk", check=unknown, scheme="https", cookie="secure httponly")}
     }}"""
 
 
+def _strangers(edge: Edge) -> Iterator[str]:
+    match edge.server:
+        case OwnServer():
+            return
+        case GuestServer():
+            # A pattern, and after the desks': nginx takes the first that fits.
+            yield f"""\
+    # No desk could have such a name. Names outside our domain are not our business here.
+    server {{
+{_listen(edge)}
+        server_name {_below(edge, ".+")};
+{_secure(edge)}
+        location / {{ return 404; }}
+    }}"""
+
+
+def _below(edge: Edge, label: str) -> str:
+    return rf'"~^{label}\.{re.escape(safe(edge.domain))}$"'
+
+
+def _listen(edge: Edge, *options: str) -> str:
+    words = " ".join(("ssl", *options))
+    return "\n".join(f"        listen {safe(address)} {words};" for address in edge.listen)
+
+
+def _secure(edge: Edge) -> str:
+    return f"""\
+        ssl_certificate {quoted(edge.certificate)};
+        ssl_certificate_key {quoted(edge.key)};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:carrel_tls:1m;
+{_pages(edge)}"""
+
+
 def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
-    return f"""
+    return f"""\
     # {safe(tunnel.user)} through an SSH tunnel: plain, on loopback only.
     server {{
         listen 127.0.0.1:{tunnel.port};
@@ -170,6 +233,13 @@ def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
 
 def _pages(edge: Edge) -> str:
     return f"""\
+        access_log off;
+        server_tokens off;
+        limit_req_status 429;
+        limit_req_log_level warn;
+        # Whether a desk exists is looked up once a second, not once a request.
+        open_file_cache max=256 inactive=20s;
+        open_file_cache_valid 1s;
         error_page 404 {PAGES}404.html;
         error_page 429 {PAGES}too-many-attempts.html;
         error_page 502 504 =503 {PAGES}unavailable.html;

@@ -1,0 +1,152 @@
+"""Things that every machine has, observed and made: accounts, directories, files, secrets, certificates.
+
+Used by the backends that live on a machine. Only what a State records is ever looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from carrel.adapters import accounts, certificates, files
+from carrel.adapters.certificates import Pair
+from carrel.adapters.files import Found
+from carrel.adapters.process import Identity
+from carrel.config import secrets
+from carrel.core.resources import Account, Certificate, Directory, File, Secret
+
+RENEW_DAYS = 30
+"""A certificate of the local authority is replaced when it has fewer days left."""
+
+Thing = Account | Directory | File | Secret | Certificate
+
+
+def seen(thing: Thing) -> Thing | None:
+    """`thing` as it is now, or None if it is not there."""
+    match thing:
+        case Account():
+            return _seen_account(thing)
+        case Directory():
+            return _seen_directory(thing)
+        case File():
+            return _seen_file(thing)
+        case Secret():
+            return thing if _secret_holds(thing) else None
+        case Certificate():
+            return thing if _certificate_holds(thing) else None
+
+
+def _seen_account(account: Account) -> Account | None:
+    if not accounts.exists(account.name):
+        return None
+    now = replace(account, subordinate_ids=accounts.subordinate_ids(account.name))
+    if account.uid is None:
+        return now
+    return replace(
+        now,
+        uid=Identity.of(account.name).uid,
+        first_subordinate_id=accounts.first_subordinate_id(account.name),
+    )
+
+
+def _seen_directory(directory: Directory) -> Directory | None:
+    found = files.look(directory.path)
+    if found is None or not found.directory:
+        return None
+    return replace(directory, mode=found.mode, owner=_owner(found, directory.owner))
+
+
+def _seen_file(file: File) -> File | None:
+    found = files.look(file.path)
+    if found is None or found.directory:
+        return None
+    content = files.text(file.path) or ""
+    return replace(file, mode=found.mode, owner=_owner(found, file.owner), content=content)
+
+
+def _secret_holds(secret: Secret) -> bool:
+    found = files.look(secret.path)
+    if found is None or found.directory or found.mode != SECRET_MODE:
+        return False
+    return _owner(found, secret.owner) == secret.owner
+
+
+def _owner(found: Found, expected: str) -> str:
+    with contextlib.suppress(KeyError):
+        if Identity.of(expected).uid == found.uid:
+            return expected
+    return f"uid {found.uid}"
+
+
+def _certificate_holds(certificate: Certificate) -> bool:
+    parts = [
+        files.text(f"{certificate.directory}/{name}")
+        for name in ("site.crt", "site.key", "authority.crt")
+    ]
+    chain, authority = parts[0], parts[2]
+    if chain is None or None in parts or files.text(certificate.public_copy) != authority:
+        return False
+    names_fit = certificates.names_of(chain) == certificate.names
+    return names_fit and certificates.days_left(chain) > RENEW_DAYS
+
+
+SECRET_MODE = 0o600
+
+
+def make(thing: Thing) -> None:
+    """Bring `thing` about, whatever of it is there already."""
+    match thing:
+        case Account():
+            _make_account(thing)
+        case Directory():
+            _make_directory(thing)
+        case File():
+            files.write(thing.path, thing.content, Identity.of(thing.owner), thing.mode)
+        case Secret():
+            existing = files.text(thing.path) or ""
+            content = secrets.environment_file(thing.entries, existing)
+            files.write(thing.path, content, Identity.of(thing.owner), SECRET_MODE)
+        case Certificate():
+            _make_certificate(thing)
+
+
+def _make_account(account: Account) -> None:
+    if not accounts.exists(account.name):
+        accounts.create(account.name, account.home, account.uid)
+    if accounts.subordinate_ids(account.name) < account.subordinate_ids:
+        accounts.add_subordinate_ids(
+            account.name, account.subordinate_ids, account.first_subordinate_id
+        )
+
+
+def _make_directory(directory: Directory) -> None:
+    owner = Identity.of(directory.owner)
+    new = files.look(directory.path) is None
+    files.make_directory(directory.path, owner, directory.mode)
+    for part in directory.skeleton if new else ():
+        path = directory.path
+        for name in part.split("/"):
+            path = f"{path}/{name}"
+            files.make_directory(path, owner, directory.mode)
+
+
+def _make_certificate(certificate: Certificate) -> None:
+    folder, owner = certificate.directory, Identity.of(certificate.owner)
+    domain = certificate.names[0]
+    stored = (files.text(f"{folder}/authority.crt"), files.text(f"{folder}/authority.key"))
+    authority = Pair(*map(str, stored)) if all(stored) else certificates.authority(domain)
+    if certificates.permitted(authority.certificate) != (domain,):
+        authority = certificates.authority(domain)
+    signed = certificates.site(certificate.names, authority)
+    files.write(f"{folder}/authority.key", authority.key, owner, 0o600)
+    files.write(f"{folder}/authority.crt", authority.certificate, owner, 0o644)
+    files.write(f"{folder}/site.key", signed.key, owner, 0o600)
+    files.write(f"{folder}/site.crt", signed.certificate, owner, 0o644)
+    files.write(certificate.public_copy, authority.certificate, Identity.ours(), 0o644)
+
+
+def remove_certificate(certificate: Certificate) -> None:
+    """Remove a certificate, its key and its authority."""
+    for name in ("site.crt", "site.key", "authority.crt", "authority.key"):
+        files.remove_file(f"{certificate.directory}/{name}")
+    files.remove_file(certificate.public_copy)
