@@ -21,7 +21,7 @@ from typing import Any
 
 from carrel.adapters import files
 from carrel.backends import facts
-from carrel.operations.site import Place
+from carrel.operations.local import LocalPlace
 
 CONFIG = """\
 domain = "code.localhost"
@@ -41,7 +41,7 @@ class RealSite:
         self.config = folder / "carrel.toml"
         self.port = free_port()
         self.layout = facts.layout(self.config)
-        self.place = Place.of(self.config, lambda _: None)
+        self.place = LocalPlace.of(self.config, lambda _: None)
         self.storage = self._storage()
         self.more = more
         self.write(users)

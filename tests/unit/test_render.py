@@ -191,7 +191,7 @@ def test_a_tunnel_listens_on_loopback_only() -> None:
             "/p",
             "/h/kept",
             tunnels=(Tunnel("dan", 8082),),
-        )  # fmt: skip
+        )
     )
     listens = re.findall(r"listen ([^ ;]+)", text)
     assert listens == ["127.0.0.1:8443"] * 3 + ["127.0.0.1:8082"]

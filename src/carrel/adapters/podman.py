@@ -68,6 +68,23 @@ class Podman:
         """Bytes of an image, unpacked."""
         return int(self.cli("image", "inspect", "--format={{.Size}}", reference).output)
 
+    def image_environment(self, reference: str) -> list[str]:
+        """The variables that an image sets, as NAME=value."""
+        found: list[str] = json.loads(
+            self.cli("image", "inspect", "--format={{json .Config.Env}}", reference).output
+        )
+        return found
+
+    def load(self, archive: str) -> str:
+        """Load an archive that `podman save` or `docker save` made; the image's id."""
+        said = self.cli("load", "--quiet", f"--input={archive}", seconds=1800).output
+        name = said.strip().splitlines()[-1].rpartition("Loaded image: ")[2]
+        return self.cli("image", "inspect", "--format={{.Id}}", name).output.strip()
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image a name."""
+        self.cli("tag", image, reference)
+
     def run_once(
         self, image: str, *command: str, options: Sequence[str] = (), seconds: float = 120
     ) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -53,3 +54,8 @@ def port_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def uptime() -> float:
+    """Seconds since the machine was started, as systemd counts them."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)

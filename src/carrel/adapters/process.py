@@ -5,6 +5,7 @@ Every other adapter uses it. It never uses a shell, and never puts a secret into
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from carrel.errors import Missing, ToolFailed
 
@@ -21,7 +23,11 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",
     "nginx": "nginx-light",
+    "nft": "nftables",
+    "pasta": "passt",
     "podman": "podman",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
     "useradd": "passwd",
     "usermod": "passwd",
 }
@@ -122,6 +128,36 @@ def follow(command: Sequence[str], world: World, line: Callable[[str], None]) ->
         raise failure(command, status, list(last))
 
 
+def pipe(
+    source: Sequence[str], its: World, sink: Sequence[str], sinks: World, *, seconds: float
+) -> None:
+    """Run two programs, the output of the first being the input of the second."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with contextlib.ExitStack() as started:
+        first = started.enter_context(
+            _start(source, its, stdin=null, stdout=pipe, stderr=pipe, own_group=True)
+        )
+        last = started.enter_context(
+            _start(sink, sinks, stdin=first.stdout, stdout=null, stderr=pipe, own_group=True)
+        )
+        if first.stdout is not None:
+            # The second holds its end: when it dies, the first notices.
+            first.stdout.close()
+            first.stdout = None
+        try:
+            _, complaints = last.communicate(timeout=seconds)
+            _, reasons = first.communicate(timeout=seconds)
+        except BaseException as error:
+            _end(first)
+            _end(last)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ToolFailed(f"{sink[0]} did not finish within {seconds:g} s.") from None
+            raise
+    for command, program, said in ((sink, last, complaints), (source, first, reasons)):
+        if program.returncode != 0:
+            raise failure(command, program.returncode, said.splitlines()[-TAIL:])
+
+
 def hand_over(command: Sequence[str], world: World) -> int:
     """Run with our own terminal, and return the exit status (128 + n after signal n)."""
     process = _start(command, world)
@@ -166,7 +202,7 @@ def _start(
     command: Sequence[str],
     world: World,
     *,
-    stdin: int | None = None,
+    stdin: int | IO[str] | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
     own_group: bool = False,

@@ -1,21 +1,35 @@
-"""Finds out what this machine can do for local mode: cgroups, runtime, limits, directories.
+"""Finds out what this machine can do: cgroups, runtime, limits, directories, ids.
 
 The only place that looks; everything that decides gets the answers as values.
 """
 
 from __future__ import annotations
 
+import grp
 import os
 import resource
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from carrel.adapters import accounts
 from carrel.adapters.process import Identity
+from carrel.core import names
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout, site_id
+from carrel.core.names import HostLayout, LocalLayout, site_id
+from carrel.core.server import Ids
+from carrel.errors import Missing
 
 ACCOUNT = "carrel-local"
 """Whom local mode becomes when root runs it: containers are rootless everywhere."""
+
+BUILDER = "carrel-build"
+"""Whom a server builds images as."""
+
+WEB_GROUPS = ("www-data", "nginx")
+"""As which nginx runs: Debian's name, and everybody else's."""
+
+SUBORDINATE_IDS = 65536
 
 MOST_OPEN_FILES = 65536
 CGROUPS = Path("/sys/fs/cgroup")
@@ -42,6 +56,65 @@ def layout(config: Path) -> LocalLayout:
         account=me.name,
         owner=me.name,
     )
+
+
+def host_layout(config: Path) -> HostLayout:
+    """Where a server keeps what Carrel makes."""
+    group = next((name for name in WEB_GROUPS if _group(name) is not None), WEB_GROUPS[0])
+    return HostLayout(config=str(config.resolve().parent), web_group=group)
+
+
+def host_machine() -> Machine:
+    """What a server enforces: everything, or preflight has said no."""
+    return Machine(
+        controllers=frozenset({"memory", "cpu", "pids"}),
+        open_files=MOST_OPEN_FILES,
+        ipv6=Path("/proc/net/if_inet6").exists(),
+    )
+
+
+def build_layout(layout: HostLayout) -> LocalLayout:
+    """The store of the account that builds a server's images."""
+    return LocalLayout(
+        "build",
+        root=layout.builder,
+        runtime=f"{layout.runtime}/{BUILDER}",
+        account=BUILDER,
+        owner="root",
+    )
+
+
+def ids(users: Iterable[str]) -> Mapping[str, Ids]:
+    """The ids of each user's account: those it has, or the next that nobody has."""
+    free = accounts.free_ids()
+    first = accounts.next_subordinate_id()
+    found = {}
+    for user in users:
+        name = names.account(user)
+        start = accounts.first_subordinate_id(name)
+        if start is None:
+            start, first = first, first + SUBORDINATE_IDS
+        uid = Identity.of(name).uid if accounts.exists(name) else next(free)
+        found[user] = Ids(uid, start)
+    return found
+
+
+def group_id(name: str) -> int:
+    """The id of a group; `Missing` if there is none."""
+    found = _group(name)
+    if found is None:
+        raise Missing(
+            f"There is no group {name}, as which nginx runs. Nothing was changed.",
+            fix="apt-get install nginx-light",
+        )
+    return found
+
+
+def _group(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
 
 
 def machine(layout: LocalLayout) -> Machine:

@@ -18,10 +18,12 @@ from carrel.core.resources import (
     Form,
     Holds,
     Image,
+    OnChange,
     Resource,
     Secret,
     Service,
     State,
+    Unit,
 )
 from carrel.core.site import SecretFile
 
@@ -64,6 +66,9 @@ def _resource(entry: dict[str, Any]) -> Resource:
         fields |= {name: tuple(fields[name]) for name in ("command", "check")}
     elif kind is Image:
         fields |= {name: tuple(fields[name]) for name in ("packages", "extensions")}
+    elif kind is Unit:
+        fields["on_change"] = OnChange(fields["on_change"])
+        fields |= {name: tuple(fields[name]) for name in ("files", "parts")}
     elif kind is Certificate:
         fields["names"] = tuple(fields["names"])
     resource: Resource = kind(**fields)

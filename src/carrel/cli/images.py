@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from carrel.adapters import files
 from carrel.backends.images import Built
 from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.core.site import GIB
-from carrel.operations import building
-from carrel.operations.site import Opened, Place
+from carrel.operations import images
+from carrel.operations.site import Opened, place
 
 
 @click.group()
@@ -29,8 +28,38 @@ def build(file: Path, *, retry: bool, fresh: bool) -> None:
     """Build the image that the configuration asks for, step by step."""
     story = console.Story()
     opened = Opened.at(file, story.say)
-    built = building.build(opened, story.step, retry=retry, fresh=fresh)
+    built = opened.place.build(opened.site, story.step, retry=retry, fresh=fresh)
     _describe(built)
+
+
+@image.command()
+@config_option
+@click.argument("archive", type=click.Path(path_type=Path))
+def load(file: Path, archive: Path) -> None:
+    """Keep the image that `podman save` wrote to ARCHIVE; `carrel image use` switches to it."""
+    story = console.Story()
+    _describe(images.server(place(file, story.say)).load(archive, story.step))
+
+
+@image.command()
+@config_option
+@click.argument("digest")
+def use(file: Path, digest: str) -> None:
+    """Switch all workspaces to the image DIGEST, one by one; goes back by itself if one fails."""
+    story = console.Story()
+    server = images.server(place(file, story.say))
+    built = server.store.shelf.find(digest)
+    images.use(server, built, story.step)
+    console.note(f"Every workspace runs {built.reference}.")
+
+
+@image.command()
+@config_option
+def rollback(file: Path) -> None:
+    """Switch all workspaces back to the image before this one."""
+    story = console.Story()
+    built = images.rollback(images.server(place(file, story.say)), story.step)
+    console.note(f"Every workspace runs {built.reference} again.")
 
 
 @image.command("list")
@@ -39,8 +68,7 @@ def build(file: Path, *, retry: bool, fresh: bool) -> None:
 def list_(file: Path, *, as_json: bool) -> None:
     """List the images with what is in them."""
     opened = Opened.at(file, console.note)
-    there = files.look(opened.place.layout.engine) is not None
-    found = list(opened.place.builder.built()) if there else []
+    found = opened.place.images()
     if as_json:
         console.result_json([asdict(built) for built in found])
         return
@@ -64,9 +92,8 @@ def list_(file: Path, *, as_json: bool) -> None:
 @image.command()
 @config_option
 def prune(file: Path) -> None:
-    """Remove images that no running workspace uses, with the caches of their builds."""
-    place = Place.of(file, console.note)
-    freed = building.prune(place)
+    """Remove images that no workspace needs, with the caches of their builds."""
+    freed = place(file, console.note).prune()
     console.note(f"Removed {freed} images." if freed else "There was nothing to remove.")
 
 

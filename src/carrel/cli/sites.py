@@ -9,21 +9,24 @@ import click
 
 from carrel.backends.tree import Tree
 from carrel.cli import console
-from carrel.cli.options import ask, config_option, json_option, yes_option
+from carrel.cli.options import ask, config_option, json_option, target_option, yes_option
 from carrel.core import names
-from carrel.core.plan import diff, sentence
-from carrel.errors import NotReady
+from carrel.core.plan import Step, diff, sentence
+from carrel.core.site import MIB
+from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
+from carrel.operations.place import Usage
 from carrel.operations.report import Report, report
-from carrel.operations.site import Opened, Place
+from carrel.operations.site import Opened, Target, place
 
 
 @click.command()
 @config_option
+@target_option
 @json_option
-def plan(file: Path, *, as_json: bool) -> None:
-    """Show what `up` would do. Changes nothing."""
-    opened = Opened.at(file, console.note)
+def plan(file: Path, target: Target | None, *, as_json: bool) -> None:
+    """Show what `up` (local mode) or `apply` (a server) would do. Changes nothing."""
+    opened = Opened.at(file, console.note, target)
     steps = [sentence(step) for step in converge.plan(opened).steps]
     if as_json:
         console.result_json({"steps": steps, "shortfalls": [str(s) for s in opened.shortfalls()]})
@@ -37,7 +40,7 @@ def plan(file: Path, *, as_json: bool) -> None:
 @click.option("--target", type=click.Choice(["tree"]), required=True, help="Where to put it.")
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 def render(file: Path, target: str, out: Path) -> None:
-    """Write every file that `up` would make into the directory OUT. Starts nothing."""
+    """Write every file that `up` or `apply` would make into the directory OUT. Starts nothing."""
     del target
     opened = Opened.at(file, console.note)
     tree = Tree(out)
@@ -51,7 +54,7 @@ def render(file: Path, target: str, out: Path) -> None:
 def up(file: Path) -> None:
     """Start the site in local mode, and wait until every workspace answers."""
     story = console.Story()
-    opened = Opened.at(file, story.say)
+    opened = Opened.at(file, story.say, Target.LOCAL)
     converge.up(opened, story.step)
     _show(report(opened))
     _warn(opened)
@@ -59,10 +62,54 @@ def up(file: Path) -> None:
 
 @click.command()
 @config_option
-def down(file: Path) -> None:
+def apply(file: Path) -> None:
+    """Make this server what the configuration says. Twice in a row: nothing to do."""
+    story = console.Story()
+    opened = Opened.at(file, story.say, Target.HOST)
+    done = Progress(story)
+    try:
+        steps = converge.up(opened, done)
+    except CarrelError as error:
+        raise done.stopped(error) from error
+    if not steps:
+        console.result("Nothing to do.")
+        return
+    # An image that was just built is the selected one now.
+    _show(report(Opened.of(opened.place)))
+    _warn(opened)
+
+
+class Progress:
+    """Tells each step, and knows which one was begun last."""
+
+    def __init__(self, story: console.Story) -> None:
+        self._story = story
+        self._begun: list[Step] = []
+
+    def __call__(self, step: Step) -> None:
+        """A step is about to be taken."""
+        self._begun.append(step)
+        self._story.step(step)
+
+    def stopped(self, error: CarrelError) -> CarrelError:
+        """The error, with what was done before it."""
+        if self._begun:
+            done = len(self._begun) - 1
+            error.why += (
+                f"{'. ' if error.why else ''}It stopped at: {sentence(self._begun[-1])}. "
+                f"{done} steps before it are done; what comes after it is not. Running the same "
+                "command again goes on from there"
+            )
+        return error
+
+
+@click.command()
+@config_option
+@target_option
+def down(file: Path, target: Target | None) -> None:
     """Stop the site. Work, settings and the image stay."""
     story = console.Story()
-    steps = converge.down(Place.of(file, story.say), story.step)
+    steps = converge.down(place(file, story.say, target), story.step)
     console.note("Stopped." if steps else "It was not running.")
 
 
@@ -83,21 +130,50 @@ def status(file: Path, *, as_json: bool) -> None:
 
 
 def _show(found: Report) -> None:
+    usage = any(w.usage for w in found.workspaces)
     console.table(
-        ["USER", "ADDRESS", "STATE", "PASSWORD IN", "LIMITS"],
+        ["USER", "ADDRESS", "STATE", "PASSWORD IN", "LIMITS", *(USAGE if usage else ())],
         [
-            (w.user, w.address, w.state, w.password, f"{w.memory} · {w.cpus:g} CPU")
+            (
+                w.user, w.address, w.state, w.password, f"{w.memory} · {w.cpus:g} CPU",
+                *(_usage(w.usage) if usage else ()),
+            )
             for w in found.workspaces
         ],
-    )
+    )  # fmt: skip
+    for w in found.workspaces:
+        if w.usage and w.usage.last_kill:
+            console.result(f"{w.user}: {w.usage.last_kill}")
     console.result("")
     console.result(f"Welcome page  {found.address} ({found.edge})")
     console.result(f"Image         {found.image} ({found.image_state})")
-    console.result(f"Certificate   {found.authority}")
-    console.result(
-        "              Your browser warns until it trusts this file: Settings, Certificates, "
-        "Authorities, Import."
+    if found.authority:
+        console.result(f"Certificate   {found.authority}")
+        console.result(
+            "              Your browser warns until it trusts this file: Settings, Certificates, "
+            "Authorities, Import."
+        )
+
+
+USAGE = ("MEMORY", "CPU TIME", "TASKS", "UP")
+
+
+def _usage(usage: Usage | None) -> tuple[str, ...]:
+    if usage is None:
+        return ("", "", "", "")
+    return (
+        f"{usage.memory / MIB:.0f} MB",
+        f"{usage.cpu_seconds:.0f} s",
+        str(usage.tasks),
+        _duration(usage.uptime) + (f", restarted {usage.restarts} x" if usage.restarts else ""),
     )
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _warn(opened: Opened) -> None:
@@ -121,7 +197,7 @@ def logs(file: Path, name: str, lines: int, *, follow: bool) -> None:
     opened = Opened.at(file, console.note)
     if name != names.EDGE_SERVICE:
         converge.must_exist(opened, name)
-    sys.exit(inside.logs(opened.place, name, lines=lines, follow=follow))
+    sys.exit(opened.place.log(name, lines=lines, follow=follow))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -133,6 +209,27 @@ def shell(file: Path, name: str, command: tuple[str, ...]) -> None:
     opened = Opened.at(file, console.note)
     converge.must_exist(opened, name)
     sys.exit(inside.shell(opened.place, name, command, terminal=sys.stdin.isatty()))
+
+
+@click.command()
+@config_option
+@click.option(
+    "--host", "server", metavar="SERVER", help="The server as ssh knows it; for the line."
+)
+@click.argument("name")
+def tunnel(file: Path, server: str | None, name: str) -> None:
+    """Print the line to run on a laptop to reach NAME's workspace through SSH, without HTTPS."""
+    opened = Opened.at(file, console.note)
+    converge.must_exist(opened, name)
+    user = opened.site.user(name)
+    if user is None or user.port is None:
+        raise ConfigError(
+            f"{name} has no port for a tunnel.",
+            fix=f"add `port = 8082` below [users.{name}], then run `carrel apply`",
+        )
+    port, host = user.port, server or opened.site.domain
+    console.result(f"ssh -N -L {port}:127.0.0.1:{port} {host}")
+    console.note(f"While it runs, {name} works at http://127.0.0.1:{port}/ on that laptop.")
 
 
 @click.command()

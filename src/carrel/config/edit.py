@@ -79,6 +79,16 @@ def set_password_file(text: str, name: str, password_file: str) -> str:
     return tomlkit.dumps(document)
 
 
+def set_suspended(text: str, name: str, *, suspended: bool) -> str:
+    """`text` with the user suspended, or not."""
+    document = _parsed(text)
+    entry = _user(document, name).entry
+    entry.pop("suspended", None)
+    if suspended:
+        entry["suspended"] = True
+    return tomlkit.dumps(document)
+
+
 class _Found:
     def __init__(self, parent: AbstractTable, entry: AbstractTable) -> None:
         self.parent = parent

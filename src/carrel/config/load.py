@@ -199,6 +199,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 password=_password(table, absolute),
                 limits=_limits(table.limits, everyone),
                 port=table.port,
+                suspended=table.suspended,
             )
             for name, table in document.users.items()
         ),

@@ -210,6 +210,9 @@ class UserTable(Strict):
     password_hash: Hash | None = Field(None, repr=False, description="the argon2 hash itself")
     limits: LimitsTable = Field(default_factory=LimitsTable, description="override [limits]")
     port: Port | None = Field(None, description="also listen on 127.0.0.1:PORT, for an SSH tunnel")
+    suspended: bool = Field(
+        default=False, description="keep the workspace stopped; `carrel user suspend` sets it"
+    )
 
 
 class Document(Strict):

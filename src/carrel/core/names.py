@@ -59,12 +59,12 @@ def api_key_variable(provider: str) -> str:
 
 
 def workspace_service(user: str) -> str:
-    """supervisord's name for a user's workspace."""
+    """Supervisord's name for a user's workspace."""
     return f"workspace-{user}"
 
 
 def workspace_unit(user: str) -> str:
-    """systemd's name for a user's workspace."""
+    """Systemd's name for a user's workspace."""
     return f"carrel-workspace@{user}.service"
 
 
@@ -87,7 +87,7 @@ def account(user: str) -> str:
 
 
 def mount_unit(path: str) -> str:
-    """systemd's name for the mount at `path`: systemd-escape(1) for the paths that we use."""
+    """Systemd's name for the mount at `path`: systemd-escape(1) for the paths that we use."""
     return path.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
 
 

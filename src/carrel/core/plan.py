@@ -107,24 +107,21 @@ def _outlives_its_site(resource: Resource) -> bool:
 def title(resource: Resource) -> str:
     """A few words that name a resource to a person."""
     match resource:
-        case Account(name=name):
-            return f"account {name}"
+        case Account(name=name) | Service(name=name) | Unit(name=name):
+            words = f"{type(resource).__name__.lower()} {name}"
         case Directory(path=path):
-            return f"directory {path}"
+            words = f"directory {path}"
         case File(path=path):
-            return f"file {path}"
+            words = f"file {path}"
         case Secret(path=path):
-            return f"secrets {path}"
-        case Certificate(names=names):
-            return f"certificate for {', '.join(names)}"
-        case Image(reference=reference):
-            return f"image {reference}"
+            words = f"secrets {path}"
         case Include(path=path):
-            return f"nginx configuration {path}"
-        case Service(name=name):
-            return f"service {name}"
-        case Unit(name=name):
-            return f"unit {name}"
+            words = f"nginx configuration {path}"
+        case Certificate(names=names):
+            words = f"certificate for {', '.join(names)}"
+        case Image(reference=reference):
+            words = f"image {reference}"
+    return words
 
 
 def changed_fields(step: Change) -> tuple[str, ...]:

@@ -181,8 +181,11 @@ Running = Service | Unit
 def key(resource: Resource) -> tuple[int, str]:
     """What makes a resource the same one over time; sorts in the order of making."""
     match resource:
-        case Account(name=name) | Service(name=name) | Unit(name=name):
+        case Account(name=name) | Service(name=name):
             identity = name
+        case Unit(name=name):
+            # What is mounted comes before what runs on it.
+            identity = name if name.endswith(".mount") else f"~{name}"
         case Directory(path=path) | File(path=path) | Secret(path=path) | Include(path=path):
             identity = path
         case Certificate(directory=directory):

@@ -102,6 +102,8 @@ class User:
     password: Password
     limits: Limits = field(default_factory=Limits)
     port: int | None = None
+    suspended: bool = False
+    """Whether the workspace is stopped until the operator says otherwise; the data stay."""
 
 
 @dataclass(frozen=True, slots=True)

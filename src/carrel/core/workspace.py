@@ -23,6 +23,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Temporary:
+    """A directory in memory, of at most `size` bytes.
+
+    Somebody may fill it, and that has to end before the workspace's own memory does: no process that
+    could be ended would make room.
+    """
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredImage:
     """An image in podman's store, by its reference; it brings its environment and entrypoint."""
 
@@ -69,15 +81,6 @@ class Container:
     open_files: int
     arguments: tuple[str, ...]
     """What the image's entrypoint is given: options of code-server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Temporary:
-    """A directory in memory, of at most `size` bytes. Somebody may fill it: that must end before
-    the workspace's own memory does, because a full one cannot be emptied by ending a process."""
-
-    path: str
-    size: int
 
 
 def temporary(limits: Limits) -> tuple[Temporary, ...]:

@@ -5,103 +5,73 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from carrel.adapters import files, probe
-from carrel.adapters.supervisor import ProgramState
-from carrel.backends.local import ALIVE
 from carrel.backends.protocol import Told
 from carrel.backends.waiting import until
 from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
-from carrel.core.resources import Directory, Resource, Service, State
-from carrel.errors import ConfigError, NotReady
-from carrel.operations import preflight
-from carrel.operations.site import Opened, Place
-
-READY_SECONDS = 60
-LOG_LINES = 12
+from carrel.core.resources import Directory, Resource, Service, State, Unit
+from carrel.errors import ConfigError
+from carrel.operations.place import Place
+from carrel.operations.site import Opened
 
 
 def plan(opened: Opened) -> Plan:
-    """What `up` would do now."""
-    now = opened.place.local.observe()
+    """What `up` or `apply` would do now."""
+    now = opened.place.store.observe()
     return diff(now, keep(opened.desired(), now))
 
 
 def up(opened: Opened, told: Told) -> Plan:
     """Make everything that the configuration asks for, and wait until it answers."""
-    layout = opened.place.layout
-    preflight.check(opened.site, layout, opened.machine)
-    local = opened.place.local
-    local.check_port(opened.site.local_port)
-    with local.locked():
+    opened.place.check(opened.site, opened.machine)
+    store = opened.place.store
+    with store.locked():
         steps = plan(opened)
         _check(steps, opened)
-        local.apply(steps, told)
+        store.apply(steps, told)
     wait(opened)
     return steps
 
 
 def _check(steps: Plan, opened: Opened) -> None:
-    recorded = opened.place.local.recorded().running()
-    known = {names.workspace_user(service.name) for service in recorded}
-    gone = frozenset(n for n in known if n is not None and opened.site.user(n) is None)
+    recorded = opened.place.store.recorded().running()
+    known = {names.workspace_user(running.name) for running in recorded}
+    gone = frozenset(n for n in known if n is not None and not _works(opened, n))
     guard.check(steps, may_stop=gone)
+
+
+def _works(opened: Opened, name: str) -> bool:
+    user = opened.site.user(name)
+    return user is not None and not user.suspended
 
 
 def wait(opened: Opened) -> None:
     """Return when the edge and every workspace answer; `NotReady` with its log otherwise."""
-    layout = opened.place.layout
+    users = (user.name for user in opened.site.users if not user.suspended)
+    for name in (names.EDGE_SERVICE, *users):
+        wait_for(opened, name)
+
+
+def wait_for(opened: Opened, name: str) -> None:
+    """Return when one workspace, or the edge, answers."""
     until(
-        partial(_answers, opened, names.EDGE_SERVICE),
-        seconds=READY_SECONDS,
-        what="The edge (nginx)",
-        fix=f"see {layout.log(names.EDGE_SERVICE)}",
-    )
-    for user in opened.site.users:
-        until(
-            partial(_answers, opened, names.workspace_service(user.name)),
-            seconds=READY_SECONDS,
-            what=f"The workspace of {user.name}",
-            fix=f"see `carrel logs {user.name}`",
-        )
-
-
-def _answers(opened: Opened, service: str) -> bool:
-    place = opened.place
-    user = names.workspace_user(service)
-    if user is None:
-        alive = probe.port_open(opened.site.local_port)
-    else:
-        alive = probe.editor_alive(place.layout.editor_socket(user))
-    if alive:
-        return True
-    program = place.local.supervisor.programs().get(service)
-    if program is None or program.state not in {*ALIVE, "BACKOFF"}:
-        raise _failed(place, service, program)
-    return False
-
-
-def _failed(place: Place, service: str, program: ProgramState | None) -> NotReady:
-    log = files.text(place.layout.log(service)) or ""
-    said = "\n  ".join(log.splitlines()[-LOG_LINES:])
-    state = program.state.lower() if program else "gone"
-    return NotReady(
-        f"The service {service} does not start ({state}).",
-        why=f"its log ends with:\n  {said}" if said else "its log is empty",
-        fix="mend the cause, then run `carrel up` again",
+        partial(opened.place.answers, opened.site, name),
+        seconds=opened.place.ready_seconds,
+        what="The edge (nginx)" if name == names.EDGE_SERVICE else f"The workspace of {name}",
+        fix=f"see `carrel logs {name}`",
     )
 
 
 def down(place: Place, told: Told) -> Plan:
     """Stop everything of the site; files and images stay."""
-    local = place.local
-    if files.look(place.layout.journal) is None:
+    store = place.store
+    if not store.recorded().resources:
         return Plan()
-    with local.locked():
-        now = local.observe()
+    with store.locked():
+        now = store.observe()
         steps = diff(now, now.without_running())
-        local.apply(steps, told)
-        local.shut_down()
+        store.apply(steps, told)
+        place.rest()
     return steps
 
 
@@ -115,23 +85,22 @@ class Reset:
 def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
     """Destroy the user's container and make a new one; the project is never touched."""
     must_exist(opened, user)
-    local = opened.place.local
+    store = opened.place.store
     paths = names.user_paths(opened.site.storage, user)
     doomed = frozenset({paths.home, paths.config}) if what.settings else frozenset()
-    service = names.workspace_service(user)
-    with local.locked():
-        now = local.observe()
-        rest = State.of(r for r in now if not _goes(r, service, doomed))
+    with store.locked():
+        now = store.observe()
+        rest = State.of(r for r in now if not _goes(r, user, doomed))
         steps = diff(now, rest)
         guard.check(steps, may_stop=frozenset({user}), may_delete=doomed)
-        local.apply(steps, told)
+        store.apply(steps, told)
     up(opened, told)
 
 
-def _goes(resource: Resource, service: str, doomed: frozenset[str]) -> bool:
+def _goes(resource: Resource, user: str, doomed: frozenset[str]) -> bool:
     match resource:
-        case Service(name=name):
-            return name == service
+        case Service(name=name) | Unit(name=name):
+            return names.workspace_user(name) == user
         case Directory(path=path):
             return path in doomed
         case _:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from carrel.adapters import probe
-from carrel.adapters.supervisor import ProgramState
 from carrel.core import names
-from carrel.core.site import GIB, SecretFile, User
+from carrel.core.site import GIB, SecretFile, TlsMode, User
+from carrel.operations.place import Condition, Running, Usage
 from carrel.operations.site import Opened
+
+SUSPENDED = "suspended"
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """One user's workspace. `state`: running, starting, failed or stopped."""
+    """One user's workspace. `state`: running, starting, failed, stopped or suspended."""
 
     user: str
     address: str
@@ -27,6 +28,8 @@ class Workspace:
     memory: str
     cpus: float
     processes: int
+    usage: Usage | None = None
+    """What it uses now; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ class Report:
     @property
     def healthy(self) -> bool:
         """Whether everything that should run does."""
-        return self.edge == "running" and all(w.state == "running" for w in self.workspaces)
+        return self.edge == "running" and all(
+            w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces
+        )
 
     def plain(self) -> dict[str, Any]:
         """For `--json`."""
@@ -54,48 +59,35 @@ class Report:
 
 def report(opened: Opened) -> Report:
     """The site as it is now."""
-    programs = opened.place.local.supervisor.programs()
-    port = opened.site.local_port
-    edge = programs.get(names.EDGE_SERVICE)
+    place = opened.place
+    running = place.running(opened.site)
     built = opened.built()
     return Report(
-        address=names.address(opened.site.domain, port),
-        edge=_state(edge, answers=edge is not None and probe.port_open(port)),
-        workspaces=tuple(_workspace(opened, user, programs) for user in opened.site.users),
+        address=names.address(opened.site.domain, place.port(opened.site)),
+        edge=running[names.EDGE_SERVICE].condition,
+        workspaces=tuple(
+            _workspace(opened, user, running[user.name]) for user in opened.site.users
+        ),
         image=opened.image.reference,
         image_state="not built yet" if built is None else f"{built.size / GIB:.2f} GB",
         missing_extensions=() if built is None else built.missing_extensions,
         shortfalls=tuple(map(str, opened.shortfalls())),
-        authority=str(opened.place.config.resolve().parent / "ca.crt"),
+        authority=place.authority if opened.site.tls.mode is not TlsMode.FILES else "",
     )
 
 
-def _workspace(opened: Opened, user: User, programs: dict[str, ProgramState] | Any) -> Workspace:
-    program = programs.get(names.workspace_service(user.name))
-    answers = program is not None and probe.editor_alive(
-        opened.place.layout.editor_socket(user.name)
-    )
+def _workspace(opened: Opened, user: User, now: Running) -> Workspace:
     in_config = "in the configuration (hash)"
+    port = opened.place.port(opened.site)
     return Workspace(
         user=user.name,
-        address=names.address(names.host(user.name, opened.site.domain), opened.site.local_port),
-        state=_state(program, answers=answers),
-        detail=program.description if program else "",
+        address=names.address(names.host(user.name, opened.site.domain), port),
+        state=SUSPENDED if user.suspended else now.condition,
+        detail=now.detail,
         password=user.password.path if isinstance(user.password, SecretFile) else in_config,
         workspace=names.user_paths(opened.site.storage, user.name).workspace,
         memory=f"{user.limits.memory / GIB:g}G",
         cpus=user.limits.cpus,
         processes=user.limits.processes,
+        usage=now.usage,
     )
-
-
-def _state(program: ProgramState | None, *, answers: bool) -> str:
-    if program is None:
-        return "stopped"
-    match program.state:
-        case "RUNNING" | "STARTING":
-            return "running" if answers else "starting"
-        case "BACKOFF" | "FATAL" | "EXITED" | "UNKNOWN":
-            return "failed"
-        case _:
-            return "stopped"

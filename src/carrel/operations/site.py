@@ -1,28 +1,35 @@
-"""A site in local mode, opened: its configuration, where it lives, and what the machine can do."""
+"""A site, opened: its configuration, where it lives, and what the machine can do."""
 
 from __future__ import annotations
 
 import os
-import secrets as randomness
-from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from carrel.adapters import files
-from carrel.adapters.process import Identity
-from carrel.backends import facts, images
-from carrel.backends.images import Builder, Built
-from carrel.backends.local import Local
-from carrel.config import load, secrets
-from carrel.core.machine import Machine, Shortfall, local_shortfalls
-from carrel.core.names import LocalLayout
+from carrel.backends.images import Built
+from carrel.config import load
+from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
-from carrel.render import local
+from carrel.operations.local import LocalPlace
+from carrel.operations.place import Place, Say
+from carrel.operations.server import ServerPlace
 
-Say = Callable[[str], None]
+SERVER_CONFIG = Path("/etc/carrel/carrel.toml")
+PLACES = (Path("carrel.toml"), SERVER_CONFIG)
 
-PLACES = ("carrel.toml", "/etc/carrel/carrel.toml")
+
+class Target(StrEnum):
+    """Where a site runs (design §3)."""
+
+    LOCAL = "local"
+    HOST = "host"
+
+    @staticmethod
+    def of(config: Path) -> Target:
+        """A configuration in /etc/carrel is a server's; any other is for local mode."""
+        return Target.HOST if config.resolve().parent == SERVER_CONFIG.parent else Target.LOCAL
 
 
 def config_path(given: str | None) -> Path:
@@ -30,35 +37,16 @@ def config_path(given: str | None) -> Path:
     chosen = given or os.environ.get("CARREL_CONFIG")
     if chosen:
         return Path(chosen)
-    return next((Path(place) for place in PLACES if Path(place).is_file()), Path(PLACES[0]))
+    return next((place for place in PLACES if place.is_file()), PLACES[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a site lives, known without reading its configuration."""
-
-    config: Path
-    layout: LocalLayout
-    say: Say
-
-    @staticmethod
-    def of(config: Path, say: Say) -> Place:
-        """The place of the site that `config` describes, or would describe."""
-        return Place(config, facts.layout(config), say)
-
-    @property
-    def local(self) -> Local:
-        """The backend."""
-        return Local(self.layout, self._build)
-
-    @property
-    def builder(self) -> Builder:
-        """Builds images into the account's store."""
-        owner = Identity.of(self.layout.account)
-        return Builder(self.local.podman, f"{self.layout.root}/images", owner, self.say)
-
-    def _build(self, image: Image) -> None:
-        self.builder.build(image)
+def place(config: Path, say: Say, target: Target | None = None) -> Place:
+    """The place of the site that `config` describes, or would describe."""
+    match target or Target.of(config):
+        case Target.LOCAL:
+            return LocalPlace.of(config, say)
+        case Target.HOST:
+            return ServerPlace.of(config, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +59,24 @@ class Opened:
     image: Image
 
     @staticmethod
-    def at(config: Path, say: Say) -> Opened:
+    def at(config: Path, say: Say, target: Target | None = None) -> Opened:
         """Open the site; raises ConfigError with all faults of its configuration."""
-        place = Place.of(config, say)
-        site = load.load(config)
-        return Opened(place, site, facts.machine(place.layout), images.image(site.image))
+        return Opened.of(place(config, say, target))
+
+    @staticmethod
+    def of(where: Place) -> Opened:
+        """Open the site that lives there."""
+        site = load.load(where.config)
+        return Opened(where, site, where.machine(), where.image(site))
 
     def desired(self) -> State:
         """Everything that should exist."""
-        around = local.Surroundings(
-            layout=self.place.layout,
-            machine=self.machine,
-            image=self.image,
-            authority_copy=str(self.place.config.resolve().parent / "ca.crt"),
-            fingerprints=secrets.fingerprints(secrets.references(self.site), self._key()),
-        )
-        return local.state(self.site, around)
+        return self.place.desired(self.site, self.machine, self.image)
 
     def shortfalls(self) -> tuple[Shortfall, ...]:
         """What this machine cannot keep of the configuration."""
-        return local_shortfalls(self.site, self.machine)
+        return self.place.shortfalls(self.site, self.machine)
 
     def built(self) -> Built | None:
         """The site's image, if it is there."""
-        if files.look(self.place.layout.engine) is None:
-            return None
-        found = self.place.builder.built()
-        return next((built for built in found if built.reference == self.image.reference), None)
-
-    def _key(self) -> bytes:
-        """What secrets' fingerprints are keyed with; a throw-away one before the first `up`."""
-        path = f"{self.place.layout.state}/fingerprint.key"
-        text = files.text(path)
-        if text is None:
-            text = randomness.token_hex(32)
-            if files.look(self.place.layout.state) is not None:
-                files.write(path, text, Identity.of(self.place.layout.owner), 0o600)
-        return bytes.fromhex(text)
+        return self.place.built(self.image)

@@ -14,9 +14,10 @@ from carrel.core import guard, names
 from carrel.core.plan import diff
 from carrel.core.resources import Directory, Holds, State
 from carrel.core.site import SecretFile
-from carrel.errors import Conflict
+from carrel.errors import ConfigError, Conflict
 from carrel.operations import converge
-from carrel.operations.site import Opened, Place
+from carrel.operations.place import Place
+from carrel.operations.site import Opened
 
 SECRETS = "secrets"
 """New password files go into this directory beside the configuration."""
@@ -67,6 +68,15 @@ def set_password(place: Place, name: str, password: str | None, told: Told) -> D
     return Done(str(path), running=_bring_about(place, told))
 
 
+def suspend(place: Place, name: str, told: Told, *, suspended: bool) -> Done:
+    """Stop a user's workspace until further notice, or give it back; nothing is lost."""
+    before = load.load(place.config)
+    if before.user(name) is None:
+        raise ConfigError(f"There is no user {name}. Nothing was changed.")
+    _save(place, edit.set_suspended(load.read(place.config), name, suspended=suspended))
+    return Done(running=_bring_about(place, told))
+
+
 def remove(place: Place, name: str, told: Told, *, delete_data: bool) -> Done:
     """Take a user out; their directories stay unless `delete_data`."""
     before = load.load(place.config)
@@ -79,9 +89,9 @@ def remove(place: Place, name: str, told: Told, *, delete_data: bool) -> Done:
 
 
 def _delete(place: Place, data: str, told: Told) -> None:
-    local = place.local
-    with local.locked():
-        now = local.observe()
+    store = place.store
+    with store.locked():
+        now = store.observe()
         doomed = frozenset(
             r.path
             for r in now
@@ -92,7 +102,7 @@ def _delete(place: Place, data: str, told: Told) -> None:
         rest = State.of(r for r in now if not (isinstance(r, Directory) and r.path in doomed))
         steps = diff(now, rest)
         guard.check(steps, may_stop=frozenset(), may_delete=doomed)
-        local.apply(steps, told)
+        store.apply(steps, told)
 
 
 def _password_path(place: Place, name: str) -> Path:
@@ -116,7 +126,7 @@ def _save(place: Place, text: str) -> None:
 
 
 def _bring_about(place: Place, told: Told) -> bool:
-    if not place.local.supervisor.running():
+    if not place.active():
         return False
-    converge.up(Opened.at(place.config, place.say), told)
+    converge.up(Opened.of(place), told)
     return True

@@ -6,8 +6,11 @@ changes what the account uses podman for otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from carrel.core.machine import Machine
 from carrel.core.names import LocalLayout
+from carrel.core.resources import Account, Directory, File, Resource
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -28,6 +31,14 @@ events_logger = "none"
 """
 
 
+NO_STORAGE = """\
+# Made by Carrel; changes are overwritten. On a server, podman stores nothing that outlives a
+# container: the image is a directory, and the options of each unit say where the rest is.
+[storage]
+driver = "vfs"
+"""
+
+
 def storage(layout: LocalLayout) -> str:
     """storage.conf: a store of our own. Without `driver`, Debian's podman may choose vfs."""
     return f"""\
@@ -38,6 +49,19 @@ graphroot = "{layout.root}/containers"
 rootless_storage_path = "{layout.root}/containers"
 runroot = "{layout.engine_runtime}/containers"
 """
+
+
+def foundation(layout: LocalLayout, machine: Machine) -> Iterator[Resource]:
+    """What podman needs to keep images for one account."""
+    account, owner = layout.account, layout.owner
+    if account != owner:
+        yield Account(account, home=layout.root)
+    yield Directory(layout.root, account, 0o755)
+    yield Directory(layout.runtime, owner, 0o755)
+    yield Directory(layout.engine, owner, 0o755)
+    yield Directory(layout.engine_runtime, account, 0o700)
+    yield File(f"{layout.engine}/containers.conf", owner, 0o644, containers(machine))
+    yield File(f"{layout.engine}/storage.conf", owner, 0o644, storage(layout))
 
 
 def environment(layout: LocalLayout) -> tuple[tuple[str, str], ...]:

@@ -15,20 +15,17 @@ from carrel.core import ai, edge, names, workspace
 from carrel.core.machine import Machine
 from carrel.core.names import LocalLayout
 from carrel.core.resources import (
-    Account,
     Certificate,
     Directory,
-    Entry,
     File,
-    Form,
     Image,
     Resource,
     Secret,
     Service,
     State,
 )
-from carrel.core.site import PasswordHash, SecretFile, Site, User
-from carrel.render import engine, nginx, pages, podman, supervisor
+from carrel.core.site import SecretFile, Site, User
+from carrel.render import engine, nginx, pages, podman, secret, supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +54,8 @@ def state(site: Site, around: Surroundings) -> State:
 def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     account, owner = layout.account, layout.owner
-    if account != owner:
-        yield Account(account, home=layout.root)
-    yield Directory(layout.root, account, 0o755)
+    yield from engine.foundation(layout, around.machine)
     yield Directory(f"{layout.root}/sites", owner, 0o755)
-    yield Directory(layout.runtime, owner, 0o755)
-    yield Directory(layout.engine, owner, 0o755)
-    yield Directory(layout.engine_runtime, account, 0o700)
-    yield File(f"{layout.engine}/containers.conf", owner, 0o644, engine.containers(around.machine))
-    yield File(f"{layout.engine}/storage.conf", owner, 0o644, engine.storage(layout))
     yield Directory(layout.state, owner, 0o755)
     yield Directory(layout.run, owner, 0o755)
     yield Directory(layout.sockets, account, 0o700)
@@ -119,9 +109,11 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     account = layout.account
     yield from workspace.data_directories(site, user, account)
     yield Directory(layout.socket_directory(user.name), account, 0o700)
-    entries = (_password_entry(user), *ai.key_entries(site.ai))
-    fingerprint = _digest(*(_entry_print(entry, around.fingerprints) for entry in entries))
+    entries = secret.entries(site, user)
+    fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
+    if user.suspended:
+        return
     placement = workspace.Placement(
         name=layout.container(user.name),
         labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
@@ -140,20 +132,6 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         log=layout.log(names.workspace_service(user.name)),
         revision=_digest(fingerprint, agent, engine.containers(around.machine)),
     )
-
-
-def _password_entry(user: User) -> Entry:
-    source = user.password
-    match source:
-        case PasswordHash():
-            return Entry("HASHED_PASSWORD", None, given=source)
-        case SecretFile():
-            return Entry("HASHED_PASSWORD", source, Form.PASSWORD_HASH)
-
-
-def _entry_print(entry: Entry, fingerprints: Mapping[SecretFile, str]) -> str:
-    value = fingerprints[entry.source] if entry.source else entry.given and entry.given.value
-    return f"{entry.variable}={value}"
 
 
 def _digest(*parts: str) -> str:

@@ -1,0 +1,74 @@
+"""The operator's nginx: tests a configuration before it counts, and has it read.
+
+The test runs in a mount namespace of its own, in which the new file already is where it will be:
+whoever reloads nginx meanwhile still sees the old one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from carrel.adapters import files, process, systemd
+from carrel.adapters.process import Identity, World
+from carrel.errors import ToolFailed
+
+UNIT = "nginx.service"
+WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
+
+# $1: a directory with the new file, $2: the directory of the old one, on which it is laid.
+_TEST = 'mount -t overlay -o "lowerdir=$1:$2" overlay "$2" && exec nginx -t -q'
+
+
+def switch(path: str, content: str) -> None:
+    """Put `content` at `path` if nginx accepts its whole configuration with it, and have it read.
+
+    Raises ToolFailed when it does not; the old file stays, and other sites are not touched.
+    """
+    before = files.text(path)
+    _test(path, content)
+    files.write(path, content, Identity.ours(), 0o644)
+    try:
+        reload()
+    except BaseException:
+        _restore(path, before)
+        raise
+
+
+def remove(path: str) -> None:
+    """Take the file away, and have nginx read what remains."""
+    files.remove_file(path)
+    reload()
+
+
+def reload() -> None:
+    """Have a running nginx read its configuration; start one that is not running."""
+    if systemd.states([UNIT])[UNIT].active == "active":
+        systemd.reload(UNIT)
+    else:
+        systemd.start(UNIT)
+
+
+def _test(path: str, content: str) -> None:
+    target = Path(path)
+    with tempfile.TemporaryDirectory(prefix="carrel-nginx-") as staged:
+        files.write(f"{staged}/{target.name}", content, Identity.ours(), 0o644)
+        result = process.run(
+            ["unshare", "--mount", "--propagation=private", "sh", "-c", _TEST, "sh", staged,
+             str(target.parent)],
+            WORLD,
+            statuses=None,
+        )  # fmt: skip
+    if result.status != 0:
+        raise ToolFailed(
+            "nginx rejects the new site. Nothing was reloaded, and the old configuration stays.",
+            why=f"it said:\n  {result.errors.strip() or result.output.strip()}",
+            fix="mend what it names; `carrel render --target tree DIR` shows Carrel's own file",
+        )
+
+
+def _restore(path: str, before: str | None) -> None:
+    if before is None:
+        files.remove_file(path)
+    else:
+        files.write(path, before, Identity.ours(), 0o644)

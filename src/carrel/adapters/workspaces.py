@@ -1,0 +1,47 @@
+"""Commands inside a workspace on a server, where podman runs below a unit of systemd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from carrel.adapters import process, systemd
+from carrel.adapters.process import World
+from carrel.core import names
+from carrel.core.names import HostLayout
+from carrel.render.systemd import podman_options
+
+# podman may only add to a container that is in its own cgroup's neighbourhood, so root first moves
+# this process to where podman's own processes are, and then becomes the user's account.
+_ENTER = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
+
+
+def execute(layout: HostLayout, user: str, command: Sequence[str], *, terminal: bool) -> int:
+    """Run a command in the user's container with our own standard streams; its exit status."""
+    account = names.account(user)
+    place = layout.podman(user)
+    options = ("--interactive", "--tty") if terminal else ("--interactive",)
+    return process.hand_over(
+        ["sh", "-c", _ENTER, "sh", _engine_cgroup(user),
+         "setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups",
+         "podman", *podman_options(layout, user), "exec", *options, account, *command],
+        World(
+            {
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": place,
+                "XDG_RUNTIME_DIR": place,
+                "CONTAINERS_CONF": f"{layout.engine}/containers.conf",
+                "CONTAINERS_STORAGE_CONF": f"{layout.engine}/storage.conf",
+                "LANG": "C.UTF-8",
+            },
+            directory="/",
+        ),
+    )  # fmt: skip
+
+
+def _engine_cgroup(user: str) -> str:
+    """The cgroup of conmon, which is the unit's main process."""
+    unit = names.workspace_unit(user)
+    pid = systemd.main_pid(unit)
+    line = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").strip()
+    return f"/sys/fs/cgroup{line.removeprefix('0::')}"

@@ -1,0 +1,58 @@
+"""The verbs for images: build everywhere; load, switch and go back on a server."""
+
+from __future__ import annotations
+
+from carrel.backends.images import Built
+from carrel.backends.protocol import Told
+from carrel.backends.shelf import digest_of
+from carrel.errors import CarrelError, ConfigError, NotReady
+from carrel.operations import converge
+from carrel.operations.place import Place
+from carrel.operations.server import ServerPlace
+from carrel.operations.site import Opened
+
+
+def server(place: Place) -> ServerPlace:
+    """The place as a server; ConfigError in local mode, which has one image per configuration."""
+    if not isinstance(place, ServerPlace):
+        raise ConfigError(
+            "Only a server keeps several images to choose from. Nothing was changed.",
+            fix="change [image] in the configuration, then run `carrel up`",
+        )
+    return place
+
+
+def use(place: ServerPlace, built: Built, told: Told) -> None:
+    """Switch every workspace to an image, one after the other, each checked before the next.
+
+    If one does not start with it, all go back to the image so far, and `NotReady` says so.
+    """
+    shelf = place.store.shelf
+    before = (shelf.selected, shelf.previous)
+    shelf.select(digest_of(built.reference))
+    try:
+        converge.up(Opened.of(place), told)
+    except CarrelError as error:
+        if not before[0] or before[0] == digest_of(built.reference):
+            raise
+        place.say(
+            f"the image {digest_of(built.reference)} does not work; going back to {before[0]}"
+        )
+        shelf.restore(*before)
+        converge.up(Opened.of(place), told)
+        raise NotReady(
+            f"The image {digest_of(built.reference)} does not work. "
+            f"Every workspace is back on {before[0]}.",
+            why=str(error),
+            fix="look at what it says, and build the image again; nothing of the users was lost",
+        ) from error
+
+
+def rollback(place: ServerPlace, told: Told) -> Built:
+    """Switch every workspace to the image that was in use before."""
+    shelf = place.store.shelf
+    if not shelf.previous:
+        raise ConfigError("There is no earlier image to go back to. Nothing was changed.")
+    built = shelf.find(shelf.previous)
+    use(place, built, told)
+    return built

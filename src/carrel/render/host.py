@@ -1,0 +1,160 @@
+"""Turns a validated Site into the State of a server: everything that must exist for it.
+
+Used by operations.converge and `carrel render`. The machine's facts, the accounts' ids, the image
+and the secrets' fingerprints come in as values, so that the same arguments always give the same
+State.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from carrel.core import ai, edge, names, workspace
+from carrel.core.machine import Machine
+from carrel.core.names import HostLayout
+from carrel.core.resources import (
+    Account,
+    Certificate,
+    Directory,
+    File,
+    Image,
+    Include,
+    OnChange,
+    Resource,
+    Secret,
+    State,
+    Unit,
+)
+from carrel.core.server import Ids, Seat
+from carrel.core.site import SecretFile, Site, TlsMode, User
+from carrel.render import engine, nftables, nginx, pages, secret, systemd
+
+ROOT = "root"
+HTTPS = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything besides the configuration that the State depends on."""
+
+    layout: HostLayout
+    machine: Machine
+    image: Image
+    image_directory: str
+    """Where the image's root file system and environment are."""
+    ids: Mapping[str, Ids]
+    """By user."""
+    web_gid: int
+    fingerprints: Mapping[SecretFile, str]
+
+
+def state(site: Site, around: Surroundings) -> State:
+    """Everything that `site` asks for on a server."""
+    return State.of(
+        [
+            *_foundation(site, around),
+            *_edge(site, around),
+            *(r for user in site.users for r in _user(site, user, around)),
+        ]
+    )
+
+
+def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    for path in (layout.state, layout.images, layout.engine, layout.agent):
+        yield Directory(path, ROOT, 0o755)
+    # Who knows a name may enter: the files belong to the accounts, and each reads only its own.
+    yield Directory(layout.secrets, ROOT, 0o711)
+    yield File(f"{layout.engine}/containers.conf", ROOT, 0o644, engine.containers(around.machine))
+    yield File(f"{layout.engine}/storage.conf", ROOT, 0o644, engine.NO_STORAGE)
+    yield File(f"{layout.agent}/opencode.json", ROOT, 0o644, _agent(site))
+    yield File(layout.template, ROOT, 0o644, systemd.template(layout))
+    yield around.image
+    rules = nftables.rules(around.ids[user.name].uid for user in site.users)
+    unit = systemd.network(layout)
+    file = layout.unit_file(names.NETWORK_UNIT)
+    yield File(layout.network, ROOT, 0o644, rules)
+    yield File(file, ROOT, 0o644, unit)
+    yield Unit(
+        names.NETWORK_UNIT,
+        _digest(rules, unit),
+        files=(file, layout.network),
+        # A restart would take the workspaces with it, which must not run without the rules.
+        on_change=OnChange.RELOAD,
+    )
+
+
+def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    settings = edge.host_edge(site, layout, around.machine)
+    certificate = ""
+    if site.tls.mode is not TlsMode.FILES:
+        yield Directory(layout.tls, ROOT, 0o700)
+        domains = (site.domain, f"*.{site.domain}")
+        yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
+        certificate = _digest(*domains)
+    yield Directory(f"{layout.state}/nginx", ROOT, 0o755)
+    yield File(layout.nginx_kept, ROOT, 0o644, nginx.kept(settings))
+    yield Directory(layout.pages, ROOT, 0o755)
+    for name, page in pages.all_pages(site.domain, HTTPS).items():
+        yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
+    yield Include(layout.nginx, nginx.config(settings), certificate)
+
+
+def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
+    layout, ids = around.layout, around.ids[user.name]
+    account = names.account(user.name)
+    yield Account(account, "/nonexistent", uid=ids.uid, first_subordinate_id=ids.first)
+    yield from workspace.data_directories(site, user, account)
+    entries = secret.entries(site, user)
+    fingerprint = secret.fingerprint(entries, around.fingerprints)
+    yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
+    drop_in = systemd.drop_in(_seat(site, user, around), layout)
+    root = systemd.root_mount(layout, user.name, f"{around.image_directory}/rootfs", ids)
+    sockets = systemd.socket_mount(layout, user.name, ids, around.web_gid)
+    root_unit = names.mount_unit(layout.root(user.name))
+    socket_unit = names.mount_unit(layout.socket_directory(user.name))
+    root_file, socket_file = map(layout.unit_file, (root_unit, socket_unit))
+    yield File(root_file, ROOT, 0o644, root)
+    yield File(socket_file, ROOT, 0o644, sockets)
+    yield Directory(layout.drop_in(user.name).rpartition("/")[0], ROOT, 0o755)
+    yield File(layout.drop_in(user.name), ROOT, 0o644, drop_in)
+    yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
+    if user.suspended:
+        return
+    yield Unit(
+        names.workspace_unit(user.name),
+        _digest(
+            systemd.template(layout), drop_in, root, sockets, fingerprint, _agent(site),
+            engine.containers(around.machine),
+        ),
+        files=(layout.template, layout.drop_in(user.name), root_file),
+        parts=(root_unit,),
+    )  # fmt: skip
+
+
+def _seat(site: Site, user: User, around: Surroundings) -> Seat:
+    layout = around.layout
+    placement = workspace.Placement(
+        name=names.account(user.name),
+        labels=((names.LABEL_USER, user.name),),
+        root=workspace.RootDirectory(
+            layout.root(user.name), f"{around.image_directory}/environment"
+        ),
+        sockets=layout.socket_directory(user.name),
+        agent=layout.agent,
+        secrets_file=layout.secrets_file(user.name),
+    )
+    container = workspace.container(site, user, placement, around.machine)
+    return Seat(user.name, container, names.user_paths(site.storage, user.name).base)
+
+
+def _agent(site: Site) -> str:
+    return json.dumps(ai.agent_config(site.ai), indent=2) + "\n"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

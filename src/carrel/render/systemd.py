@@ -1,0 +1,247 @@
+"""The units of a server as text for systemd.unit(5): workspaces, their mounts, and the network rules.
+
+One template holds what all workspaces share; a drop-in holds what is particular to one, so that a
+change for one person leaves the others' units alone.
+"""
+
+from __future__ import annotations
+
+from carrel.core import names
+from carrel.core.names import CODER_UID, HostLayout
+from carrel.core.server import Ids, Seat
+from carrel.core.site import MIB, Limits
+from carrel.render import podman
+
+MADE_BY = "# Made by Carrel; changes are overwritten.\n"
+
+METADATA = ("169.254.169.254/32", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32")
+"""Where clouds tell a machine its secrets: AWS, Google, Azure, OpenStack; AWS with IPv6; Alibaba; and
+Azure's host."""
+
+
+def quoted(word: str) -> str:
+    """`word` as one argument of an Exec line: systemd expands %, $ and backslashes in it."""
+    if any(ord(letter) < ord(" ") for letter in word):
+        raise ValueError(f"{word!r} cannot stand in a unit")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'
+
+
+def template(layout: HostLayout) -> str:
+    """The unit that every workspace is an instance of; %i is the user."""
+    return f"""\
+{MADE_BY}[Unit]
+Description=Carrel: the workspace of %i
+Documentation=man:carrel(1)
+Requires={names.NETWORK_UNIT}
+Wants=network-online.target
+After=network-online.target {names.NETWORK_UNIT}
+# Somebody whose workspace ends at once, again and again, gets a rest; `carrel status` says so.
+StartLimitIntervalSec=120
+StartLimitBurst=6
+
+[Service]
+Type=notify
+NotifyAccess=all
+User={names.account("%i")}
+Group={names.account("%i")}
+WorkingDirectory=/
+RuntimeDirectory=carrel-engine/%i
+RuntimeDirectoryMode=0700
+Environment=HOME={layout.podman("%i")}
+Environment=XDG_RUNTIME_DIR={layout.podman("%i")}
+Environment=CONTAINERS_CONF={layout.engine}/containers.conf
+Environment=CONTAINERS_STORAGE_CONF={layout.engine}/storage.conf
+Environment=LANG=C.UTF-8
+Restart=always
+RestartSec=2
+TimeoutStartSec=180
+TimeoutStopSec=40
+KillMode=mixed
+
+# podman makes a cgroup below ours. The limits are in the drop-in, on ours.
+Delegate=yes
+# The kernel ends the process that asked for too much, and the rest goes on.
+OOMPolicy=continue
+MemorySwapMax=0
+CPUWeight=100
+IOWeight=100
+
+# What rootless podman can do without. docs/explanation/security.md says why not more.
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_SYS_ADMIN
+ProtectSystem=strict
+ReadWritePaths={layout.podman("%i")} {layout.socket_directory("%i")}
+ProtectHome=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectHostname=no
+RestrictRealtime=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+KeyringMode=private
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+DeviceAllow=/dev/ptmx rw
+DeviceAllow=char-pts rw
+UMask=0077
+IPAddressDeny={" ".join(METADATA)}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def drop_in(seat: Seat, layout: HostLayout) -> str:
+    """What is particular to one workspace: its mounts, limits and container."""
+    user = seat.user
+    mounts = (
+        f"{names.mount_unit(layout.root(user))} {names.mount_unit(layout.socket_directory(user))}"
+    )
+    options = podman_options(layout, user)
+    stop = ("/usr/bin/podman", *options, "stop", "--ignore", "--time=10", seat.container.name)
+    return f"""\
+{MADE_BY}[Unit]
+BindsTo={mounts}
+After={mounts}
+RequiresMountsFor={quoted(seat.storage)}
+
+[Service]
+ReadWritePaths={quoted(seat.storage)}
+{_limits(seat.container.limits)}
+ExecStart={_line(podman.run_in_unit(seat.container, options))}
+ExecStop={_line(stop)}
+"""
+
+
+def _limits(limits: Limits) -> str:
+    # No MemoryHigh: without swap it throttles a runaway almost to a stop instead of ending it. The
+    # soft limit is podman's: memory that is kept for the workspace when the machine runs short.
+    return f"""\
+MemoryMax={limits.memory}
+MemoryLow={limits.memory_soft}
+CPUQuota={round(limits.cpus * 100)}%
+TasksMax={limits.processes}"""
+
+
+def _line(command: tuple[str, ...]) -> str:
+    program, *arguments = command
+    return " \\\n    ".join([program, *map(quoted, arguments)])
+
+
+def podman_options(layout: HostLayout, user: str) -> tuple[str, ...]:
+    """Podman's options before the subcommand: all of its own state is below one directory."""
+    place = layout.podman(user)
+    return (
+        f"--root={place}/store",
+        f"--runroot={place}/run",
+        "--storage-driver=vfs",
+        "--cgroup-manager=cgroupfs",
+        "--events-backend=none",
+    )
+
+
+def root_mount(layout: HostLayout, user: str, directory: str, ids: Ids) -> str:
+    """The image's files as the user's container sees them, read-only: root is nobody on the host.
+
+    The container's ids are podman's keep-id with 65536 subordinate ids: 0 to 999 and 1001 upwards are
+    subordinate, 1000 is the account itself.
+    """
+    above = 65536 - CODER_UID - 1
+    maps = " ".join(
+        f"{kind}:0:{ids.first}:{CODER_UID} {kind}:{CODER_UID}:{own}:1 "
+        f"{kind}:{CODER_UID + 1}:{ids.first + CODER_UID}:{above}"
+        for kind, own in (("u", ids.uid), ("g", ids.uid))
+    )
+    return _mount(
+        description=f"Carrel: the root file system of {user}",
+        what=directory,
+        where=layout.root(user),
+        kind="none",
+        options=f'bind,ro,nosuid,nodev,X-mount.idmap="{maps}"',
+    )
+
+
+def socket_mount(layout: HostLayout, user: str, ids: Ids, web_gid: int) -> str:
+    """The socket directory: a small file system, for the account and the web server only.
+
+    nosymfollow, because the user may put a symbolic link in the socket's place, and the web server
+    would follow it to a socket of somebody else.
+    """
+    options = (
+        f"size={MIB},nr_inodes=64,mode=0750,uid={ids.uid},gid={web_gid},"
+        "nosuid,nodev,noexec,nosymfollow"
+    )
+    return _mount(
+        description=f"Carrel: the sockets of {user}",
+        what="tmpfs",
+        where=layout.socket_directory(user),
+        kind="tmpfs",
+        options=options,
+    )
+
+
+def _mount(*, description: str, what: str, where: str, kind: str, options: str) -> str:
+    escaped = options.replace("\\", "\\\\").replace("%", "%%")
+    return f"""\
+{MADE_BY}[Unit]
+Description={description}
+
+[Mount]
+What={what}
+Where={where}
+Type={kind}
+Options={escaped}
+DirectoryMode=0755
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def network(layout: HostLayout) -> str:
+    """The rules of what workspaces reach; a workspace does not start without them."""
+    return f"""\
+{MADE_BY}[Unit]
+Description=Carrel: what workspaces cannot reach
+Documentation=man:carrel(1)
+# Debian's nftables.service flushes all rules when it starts.
+After=nftables.service
+PartOf=nftables.service
+Before=network-pre.target
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft --file {layout.network}
+ExecReload=/usr/sbin/nft --file {layout.network}
+ExecStop=/usr/sbin/nft destroy table inet carrel
+CapabilityBoundingSet=CAP_NET_ADMIN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+IPAddressDeny=any
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+"""
