@@ -181,7 +181,7 @@ class Host:
                 systemd.disable(resource.name)
                 systemd.stop([resource.name, *resource.parts])
             case Image():
-                self.shelf.remove(digest_of(resource.reference))
+                self.shelf.discard(digest_of(resource.reference))
             case Account():
                 accounts.remove(resource.name)
             case Service():

@@ -101,6 +101,12 @@ class Shelf:
         """Remove an image; `Refused` for the one in use."""
         if digest == self.selected:
             raise Refused(f"The image {digest} is in use. Nothing was changed.")
+        self.discard(digest)
+
+    def discard(self, digest: str) -> None:
+        """Remove an image even if it was in use: nothing runs any more."""
+        if digest == self.selected:
+            files.remove_file(f"{self.directory}/selected")
         # Without its record it is no image, should this be interrupted.
         files.remove_file(f"{self.path(digest)}/{RECORD}")
         files.remove_tree(self.path(digest))

@@ -12,7 +12,7 @@ from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.core.site import GIB
 from carrel.operations import images
-from carrel.operations.site import Opened, place
+from carrel.operations.site import Opened, place, server
 
 
 @click.group()
@@ -38,7 +38,7 @@ def build(file: Path, *, retry: bool, fresh: bool) -> None:
 def load(file: Path, archive: Path) -> None:
     """Keep the image that `podman save` wrote to ARCHIVE; `carrel image use` switches to it."""
     story = console.Story()
-    _describe(images.server(place(file, story.say)).load(archive, story.step))
+    _describe(server(place(file, story.say)).load(archive, story.step))
 
 
 @image.command()
@@ -47,9 +47,9 @@ def load(file: Path, archive: Path) -> None:
 def use(file: Path, digest: str) -> None:
     """Switch all workspaces to the image DIGEST, one by one; goes back by itself if one fails."""
     story = console.Story()
-    server = images.server(place(file, story.say))
-    built = server.store.shelf.find(digest)
-    images.use(server, built, story.step)
+    where = server(place(file, story.say))
+    built = where.store.shelf.find(digest)
+    images.use(where, built, story.step)
     console.note(f"Every workspace runs {built.reference}.")
 
 
@@ -58,7 +58,7 @@ def use(file: Path, digest: str) -> None:
 def rollback(file: Path) -> None:
     """Switch all workspaces back to the image before this one."""
     story = console.Story()
-    built = images.rollback(images.server(place(file, story.say)), story.step)
+    built = images.rollback(server(place(file, story.say)), story.step)
     console.note(f"Every workspace runs {built.reference} again.")
 
 

@@ -14,6 +14,7 @@ from carrel.cli.options import config_option, json_option
 from carrel.config import load
 from carrel.config.template import example
 from carrel.errors import Conflict
+from carrel.operations.site import Target
 
 
 @click.command()
@@ -32,7 +33,10 @@ def init(file: Path, storage: str, *, only_print: bool) -> None:
             fix="edit it, or name another with --config FILE",
         )
     files.write(str(file.resolve()), text, Identity.ours(), 0o644)
-    console.note(f"Wrote {file}. Next: add a user with `carrel user add NAME`, then `carrel up`.")
+    begin = "apply" if Target.of(file) is Target.HOST else "up"
+    console.note(
+        f"Wrote {file}. Next: add a user with `carrel user add NAME`, then `carrel {begin}`."
+    )
 
 
 @click.group()

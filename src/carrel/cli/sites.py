@@ -17,7 +17,7 @@ from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
 from carrel.operations.place import Usage
 from carrel.operations.report import Report, report
-from carrel.operations.site import Opened, Target, place
+from carrel.operations.site import Opened, Target, place, server
 
 
 @click.command()
@@ -106,10 +106,18 @@ class Progress:
 @click.command()
 @config_option
 @target_option
-def down(file: Path, target: Target | None) -> None:
+@yes_option
+@click.option("--remove", is_flag=True, help="Also remove all that Carrel made, but users' data.")
+def down(file: Path, target: Target | None, *, remove: bool, yes: bool) -> None:
     """Stop the site. Work, settings and the image stay."""
     story = console.Story()
-    steps = converge.down(place(file, story.say, target), story.step)
+    where = place(file, story.say, target)
+    if remove:
+        ask("Remove images, certificates, units and all else that Carrel made here?", yes=yes)
+        converge.retire(server(where), story.step)
+        console.note("Removed. The users' directories and the configuration are still there.")
+        return
+    steps = converge.down(where, story.step)
     console.note("Stopped." if steps else "It was not running.")
 
 

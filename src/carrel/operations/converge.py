@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeGuard
 
 from carrel.backends.protocol import Told
 from carrel.backends.waiting import until
 from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
-from carrel.core.resources import Directory, Resource, Service, State, Unit
+from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
 from carrel.errors import ConfigError
 from carrel.operations.place import Place
 from carrel.operations.site import Opened
@@ -73,6 +75,39 @@ def down(place: Place, told: Told) -> Plan:
         store.apply(steps, told)
         place.rest()
     return steps
+
+
+def retire(place: Place, told: Told) -> Plan:
+    """Take everything away that was made here, but users' data and the accounts that own them."""
+    store = place.store
+    if not store.recorded().resources:
+        return Plan()
+    with store.locked():
+        now = store.observe()
+        users = frozenset(
+            name for r in now.running() for name in [names.workspace_user(r.name)] if name
+        )
+        data = [r.path for r in now if _is_data(r)]
+        steps = diff(now, State.of(r for r in now if _stays(r, data)))
+        guard.check(steps, may_stop=users)
+        store.apply(steps, told)
+        place.rest()
+    return steps
+
+
+def _stays(resource: Resource, data: Sequence[str]) -> bool:
+    match resource:
+        case Account():
+            return True
+        case Directory(path=path):
+            # Also one of ours, if an operator chose to keep users' data below it.
+            return any(kept == path or kept.startswith(f"{path}/") for kept in data)
+        case _:
+            return False
+
+
+def _is_data(resource: Resource) -> TypeGuard[Directory]:
+    return isinstance(resource, Directory) and resource.holds is Holds.DATA
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,8 @@ from carrel.backends.protocol import Told
 from carrel.backends.shelf import digest_of
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge
-from carrel.operations.place import Place
 from carrel.operations.server import ServerPlace
 from carrel.operations.site import Opened
-
-
-def server(place: Place) -> ServerPlace:
-    """The place as a server; ConfigError in local mode, which has one image per configuration."""
-    if not isinstance(place, ServerPlace):
-        raise ConfigError(
-            "Only a server keeps several images to choose from. Nothing was changed.",
-            fix="change [image] in the configuration, then run `carrel up`",
-        )
-    return place
 
 
 def use(place: ServerPlace, built: Built, told: Told) -> None:

@@ -12,6 +12,7 @@ from carrel.config import load
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
+from carrel.errors import ConfigError
 from carrel.operations.local import LocalPlace
 from carrel.operations.place import Place, Say
 from carrel.operations.server import ServerPlace
@@ -47,6 +48,17 @@ def place(config: Path, say: Say, target: Target | None = None) -> Place:
             return LocalPlace.of(config, say)
         case Target.HOST:
             return ServerPlace.of(config, say)
+
+
+def server(where: Place) -> ServerPlace:
+    """The place as a server; ConfigError if it is local mode."""
+    if not isinstance(where, ServerPlace):
+        raise ConfigError(
+            "Only a server can do that; this is a configuration for local mode. "
+            "Nothing was changed.",
+            fix="name the server's configuration with --config FILE, or use `carrel up` and `down`",
+        )
+    return where
 
 
 @dataclass(frozen=True, slots=True)
