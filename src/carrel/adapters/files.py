@@ -64,6 +64,18 @@ def make_directory(path: str, owner: Identity, mode: int) -> None:
             os.close(handle)
 
 
+def make_directory_once(path: str, owner: Identity, mode: int) -> None:
+    """Make a directory where there is nothing yet; one that is there keeps its owner and mode."""
+    if look(path) is None:
+        make_directory(path, owner, mode)
+
+
+def make_link(path: str, target: str) -> None:
+    """Make a symbolic link; what is there already stays as it is."""
+    with _parent(path) as (parent, name), contextlib.suppress(FileExistsError):
+        os.symlink(target, name, dir_fd=parent)
+
+
 def write(path: str, content: str, owner: Identity, mode: int) -> None:
     """Replace the file at `path`; a reader sees the old text or the new, also after a crash."""
     with _parent(path) as (parent, name):

@@ -19,9 +19,13 @@ from carrel.adapters import archive, files
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
 from carrel.backends.images import Built
+from carrel.core import names
 from carrel.errors import ConfigError, Refused
 
 RECORD = "image.json"
+
+MOUNT_POINTS = ("/dev", "/proc", "/sys", "/run", "/tmp", "/var/tmp", names.RUN, names.AGENT_CONFIG)  # noqa: S108
+MOUNTED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
 class Shelf:
@@ -93,9 +97,20 @@ class Shelf:
         files.make_directory(place, mine, 0o755)
         files.make_directory(f"{place}/rootfs", mine, 0o755)
         archive.unpack_image(podman, built.reference, f"{place}/rootfs")
+        self._complete(f"{place}/rootfs")
         variables = podman.image_environment(built.reference)
         files.write(f"{place}/environment", "".join(f"{v}\n" for v in variables), mine, 0o644)
         files.write(f"{place}/{RECORD}", json.dumps(asdict(built)), mine, 0o644)
+
+    def _complete(self, root: str) -> None:
+        """Add what podman would add if it could write there."""
+        mine = Identity.ours()
+        for point in MOUNT_POINTS:
+            files.make_directory_once(f"{root}{point}", mine, 0o755)
+        for point in MOUNTED_FILES:
+            if files.look(f"{root}{point}") is None:
+                files.write(f"{root}{point}", "", mine, 0o644)
+        files.make_link(f"{root}/etc/mtab", "/proc/mounts")
 
     def remove(self, digest: str) -> None:
         """Remove an image; `Refused` for the one in use."""

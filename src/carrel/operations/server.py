@@ -172,9 +172,12 @@ class ServerPlace:
         return len(gone)
 
     def _fetch(self, image: Image) -> None:
-        if self.store.shelf.get(digest_of(image.reference)) is None:
+        digest, shelf = digest_of(image.reference), self.store.shelf
+        if shelf.get(digest) is None:
             podman = self._builder_podman(lambda _: None)
             self._unpack(podman, self._builder(podman).build(image))
+        elif not shelf.selected:
+            shelf.select(digest)
 
     def _unpack(self, podman: Podman, built: Built) -> None:
         shelf = self.store.shelf

@@ -137,6 +137,8 @@ def podman_options(layout: HostLayout, user: str) -> tuple[str, ...]:
         "--storage-driver=vfs",
         "--cgroup-manager=cgroupfs",
         "--events-backend=none",
+        # At the next level it complains at every start that there is no session of systemd.
+        "--log-level=error",
     )
 
 
