@@ -79,6 +79,7 @@ def workspace_user(running: str) -> str | None:
 
 EDGE_SERVICE = "edge"
 NETWORK_UNIT = "carrel-network.service"
+SLICE = "carrel.slice"
 
 
 def account(user: str) -> str:

@@ -73,6 +73,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(f"{layout.engine}/storage.conf", ROOT, 0o644, engine.NO_STORAGE)
     yield File(f"{layout.agent}/opencode.json", ROOT, 0o644, _agent(site))
     yield File(layout.template, ROOT, 0o644, systemd.template(layout))
+    yield File(layout.unit_file(names.SLICE), ROOT, 0o644, systemd.slice_())
     yield around.image
     rules = nftables.rules(around.ids[user.name].uid for user in site.users)
     unit = systemd.network(layout)

@@ -60,6 +60,7 @@ TimeoutStopSec=40
 KillMode=mixed
 
 # podman makes a cgroup below ours. The limits are in the drop-in, on ours.
+Slice={names.SLICE}
 Delegate=yes
 # The kernel ends the process that asked for too much, and the rest goes on.
 OOMPolicy=continue
@@ -74,10 +75,14 @@ ReadWritePaths={layout.podman("%i")} {layout.socket_directory("%i")}
 ProtectHome=yes
 PrivateTmp=yes
 ProtectClock=yes
-ProtectHostname=no
+ProtectKernelModules=yes
+LockPersonality=yes
+RemoveIPC=yes
 RestrictRealtime=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 KeyringMode=private
 DevicePolicy=closed
 DeviceAllow=/dev/net/tun rw
@@ -88,6 +93,21 @@ IPAddressDeny={" ".join(METADATA)}
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+
+def slice_() -> str:
+    """All workspaces together: what the machine keeps for itself, whatever they do."""
+    return f"""\
+{MADE_BY}[Unit]
+Description=Carrel: all workspaces
+Documentation=man:carrel(1)
+
+[Slice]
+# A tenth is for the host: when all workspaces together want more, one of theirs is ended, and not the
+# web server or sshd. Each workspace's own soft limit counts up to three quarters of the machine.
+MemoryMax=90%
+MemoryLow=75%
 """
 
 
