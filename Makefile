@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop demo-delete env prepare prepare-test check lint types layers unit docs golden test bench clean
+.PHONY: help install uninstall demo demo-stop demo-delete env prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -22,8 +22,17 @@ demo-stop: env ## Stop the demo; leaves nothing running or mounted
 demo-delete: demo-stop ## Stop the demo and delete what its users made
 	@scripts/demo-delete $(CARREL)
 
+install: ## On a server, as root: Carrel in /opt/carrel, its command, a first configuration
+	@scripts/install
+
+uninstall: ## On a server, as root: all of it gone but data and configuration
+	@scripts/uninstall
+
 prepare: ## Install the Debian packages that Carrel needs (asks sudo unless root)
 	@scripts/prepare-machine run
+
+prepare-vm: ## Also those that the test machine needs
+	@scripts/prepare-machine vm
 
 prepare-test: ## Also those that the tests need
 	@scripts/prepare-machine test
@@ -61,8 +70,21 @@ golden: env ## Write the golden files anew; then read the difference in git
 test: prepare-test env lint types layers ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/pytest -v tests
 
+test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
+	@$(BIN)/pytest -v tests/vm
+
+vm: prepare-vm env ## A root shell on a server with Carrel, in an emulator; thrown away at the end
+	@$(BIN)/python -m vm shell
+
+vm-run: prepare-vm env ## Run a script of yours there as root: make vm-run SCRIPT=file
+	@test -f "$(SCRIPT)" || { echo 'usage: make vm-run SCRIPT=file, and the file has to exist' >&2; exit 2; }
+	@$(BIN)/python -m vm run "$(SCRIPT)"
+
 bench: prepare-test env ## Measure against bare code-server; prints a table, keeps bench/results.json
 	@$(BIN)/python -m bench
+
+bench-vm: prepare-vm env ## What one more workspace costs a server, measured in the test machine
+	@$(BIN)/python -m bench.server
 
 clean: ## Stop the demo, remove the image, the environment and caches; keeps what users made
 	@scripts/clean

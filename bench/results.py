@@ -129,3 +129,35 @@ class Section:
             "notes": list(self.notes),
             "details": dict(self.details),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """A figure of ours may be this high, in its unit."""
+
+    amount: float
+    unit: str
+
+    def holds(self, figure: float) -> bool:
+        return figure <= self.amount
+
+    def __str__(self) -> str:
+        return f"≤ {self.amount:g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure that is compared with nothing but its goal."""
+
+    name: str
+    figure: float
+    unit: str
+    goal: AtMost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Figures that belong together."""
+
+    title: str
+    rows: tuple[Fact, ...]

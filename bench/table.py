@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from bench.results import Row, Samples, Section
+from bench.results import Facts, Samples, Section
 
 # Into a file or a pipe, rich would fold everything at 80 columns.
 _OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -43,7 +43,7 @@ def show(section: Section) -> None:
             f"{row.ratio:.2f}",
             f"{'+' if row.difference >= 0 else '-'}{_number(abs(row.difference))} {row.unit}",
             str(row.goal or "none"),
-            _verdict(row),
+            _verdict(row.met),
         )
     _OUT.print()
     _OUT.print(table)
@@ -51,8 +51,22 @@ def show(section: Section) -> None:
         _OUT.print(f"  {note}", soft_wrap=True, markup=False)
 
 
-def _verdict(row: Row) -> str:
-    match row.met:
+def show_facts(facts: Facts) -> None:
+    """Figures without a peer, with their goals."""
+    table = Table(title=facts.title, title_justify="left", title_style="bold", box=None)
+    table.add_column("", no_wrap=True)
+    for heading in ("figure", "goal", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for fact in facts.rows:
+        met = None if fact.goal is None else fact.goal.holds(fact.figure)
+        figure = f"{_number(fact.figure)} {fact.unit}".rstrip()
+        table.add_row(fact.name, figure, str(fact.goal or "none"), _verdict(met))
+    _OUT.print()
+    _OUT.print(table)
+
+
+def _verdict(met: bool | None) -> str:
+    match met:
         case None:
             return ""
         case True:

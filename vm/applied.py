@@ -1,0 +1,46 @@
+"""The *applied* disk: what the bare one becomes when an operator installs Carrel and applies it.
+
+Used by the tests and by `python -m vm`. What an operator does is in setup.sh.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carrel.errors import ToolFailed
+from vm import cache, disk
+from vm.cache import say
+from vm.disk import Disk
+from vm.guest import Guest
+
+SETUP = Path(__file__).parent / "setup.sh"
+SECONDS = 3600
+LINES = 60
+
+
+def applied() -> Disk:
+    """Carrel installed and applied, with the users dan and bob, and switched off."""
+    bare = disk.bare()
+    name = cache.key(str(bare.image), str(bare.sources), SETUP.read_bytes())
+    place = cache.made("applied", name, lambda target: _make(bare, target / "disk.qcow2"))
+    return disk.on_top(bare, place / "disk.qcow2")
+
+
+def _make(bare: Disk, file: Path) -> None:
+    with Guest(bare, keep=file) as guest:
+        say(f"booted in {guest.boot_seconds:.0f} s; running {SETUP.name} in it")
+        guest.put(f"/root/{SETUP.name}", SETUP)
+        _set_up(guest)
+        guest.power_off()
+
+
+def _set_up(guest: Guest) -> None:
+    try:
+        guest.follow(f"timeout {SECONDS} sh /root/{SETUP.name}", lambda line: say(f"| {line}"))
+    except ToolFailed:
+        units = guest.run(f"journalctl --no-pager --lines={LINES} --unit='carrel-*'", check=False)
+        raise ToolFailed(
+            f"{SETUP.name} failed in the guest.",
+            why=f"it said what is above, and the units said:\n{units.output}",
+            fix="mend it; `python -m vm --disk bare shell` is the machine as it was before",
+        ) from None
