@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from carrel.errors import Missing, ToolFailed
 
@@ -133,17 +132,22 @@ def pipe(
 ) -> None:
     """Run two programs, the output of the first being the input of the second."""
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    reader, writer = os.pipe()
+    if its.identity is not None:
+        # podman opens its standard output by name: /dev/stdout has to be its own account's.
+        os.fchown(reader, its.identity.uid, its.identity.gid)
     with contextlib.ExitStack() as started:
-        first = started.enter_context(
-            _start(source, its, stdin=null, stdout=pipe, stderr=pipe, own_group=True)
-        )
-        last = started.enter_context(
-            _start(sink, sinks, stdin=first.stdout, stdout=null, stderr=pipe, own_group=True)
-        )
-        if first.stdout is not None:
-            # The second holds its end: when it dies, the first notices.
-            first.stdout.close()
-            first.stdout = None
+        try:
+            first = started.enter_context(
+                _start(source, its, stdin=null, stdout=writer, stderr=pipe, own_group=True)
+            )
+            last = started.enter_context(
+                _start(sink, sinks, stdin=reader, stdout=null, stderr=pipe, own_group=True)
+            )
+        finally:
+            # Each has its end: when one dies, the other notices.
+            os.close(reader)
+            os.close(writer)
         try:
             _, complaints = last.communicate(timeout=seconds)
             _, reasons = first.communicate(timeout=seconds)
@@ -202,7 +206,7 @@ def _start(
     command: Sequence[str],
     world: World,
     *,
-    stdin: int | IO[str] | None = None,
+    stdin: int | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
     own_group: bool = False,

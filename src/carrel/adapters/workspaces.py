@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carrel.adapters import process, systemd
-from carrel.adapters.process import World
+from carrel.adapters.process import Identity, World
 from carrel.core import names
 from carrel.core.names import HostLayout
 from carrel.render.systemd import podman_options
@@ -19,12 +19,12 @@ _ENTER = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
 def execute(layout: HostLayout, user: str, command: Sequence[str], *, terminal: bool) -> int:
     """Run a command in the user's container with our own standard streams; its exit status."""
     account = names.account(user)
-    place = layout.podman(user)
+    place = layout.podman(Identity.of(account).uid)
     options = ("--interactive", "--tty") if terminal else ("--interactive",)
     return process.hand_over(
         ["sh", "-c", _ENTER, "sh", _engine_cgroup(user),
          "setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups",
-         "podman", *podman_options(layout, user), "exec", *options, account, *command],
+         "podman", *podman_options(place), "exec", *options, account, *command],
         World(
             {
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",

@@ -80,6 +80,8 @@ def workspace_user(running: str) -> str | None:
 EDGE_SERVICE = "edge"
 NETWORK_UNIT = "carrel-network.service"
 SLICE = "carrel.slice"
+RUNTIME_DIRECTORY = "user/{uid}"
+"""Below /run, as systemd's RuntimeDirectory= wants it."""
 
 
 def account(user: str) -> str:
@@ -311,9 +313,13 @@ class HostLayout:
         """The image's root file system as the user's container sees it: mounted with an ID map."""
         return f"{self.runtime}/carrel-root/{user}"
 
-    def podman(self, user: str) -> str:
-        """Where podman keeps its own state: gone with the container, because nobody needs it after."""
-        return f"{self.runtime}/carrel-engine/{user}"
+    def podman(self, uid: int) -> str:
+        """Where podman keeps its own state: gone with the container, because nobody needs it after.
+
+        Debian's AppArmor profile of pasta allows network namespaces below /run/user/UID, and nowhere
+        else that fits (abstractions/pasta of passt).
+        """
+        return f"{self.runtime}/{RUNTIME_DIRECTORY.format(uid=uid)}"
 
     @property
     def template(self) -> str:

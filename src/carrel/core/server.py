@@ -23,6 +23,7 @@ class Seat:
     """One workspace on a server."""
 
     user: str
+    ids: Ids
     container: Container
     storage: str
     """The user's directory, which the unit may write to."""

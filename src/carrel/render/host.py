@@ -151,7 +151,9 @@ def _seat(site: Site, user: User, around: Surroundings) -> Seat:
         secrets_file=layout.secrets_file(user.name),
     )
     container = workspace.container(site, user, placement, around.machine)
-    return Seat(user.name, container, names.user_paths(site.storage, user.name).base)
+    return Seat(
+        user.name, around.ids[user.name], container, names.user_paths(site.storage, user.name).base
+    )
 
 
 def _agent(site: Site) -> str:

@@ -46,10 +46,7 @@ NotifyAccess=all
 User={names.account("%i")}
 Group={names.account("%i")}
 WorkingDirectory=/
-RuntimeDirectory=carrel-engine/%i
 RuntimeDirectoryMode=0700
-Environment=HOME={layout.podman("%i")}
-Environment=XDG_RUNTIME_DIR={layout.podman("%i")}
 Environment=CONTAINERS_CONF={layout.engine}/containers.conf
 Environment=CONTAINERS_STORAGE_CONF={layout.engine}/storage.conf
 Environment=LANG=C.UTF-8
@@ -71,8 +68,8 @@ IOWeight=100
 # What rootless podman can do without. docs/explanation/security.md says why not more.
 CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_SYS_ADMIN
 ProtectSystem=strict
-ReadWritePaths={layout.podman("%i")} {layout.socket_directory("%i")}
-ProtectHome=yes
+ReadWritePaths={layout.socket_directory("%i")}
+ProtectHome=tmpfs
 PrivateTmp=yes
 ProtectClock=yes
 ProtectKernelModules=yes
@@ -117,7 +114,8 @@ def drop_in(seat: Seat, layout: HostLayout) -> str:
     mounts = (
         f"{names.mount_unit(layout.root(user))} {names.mount_unit(layout.socket_directory(user))}"
     )
-    options = podman_options(layout, user)
+    place = layout.podman(seat.ids.uid)
+    options = podman_options(place)
     stop = ("/usr/bin/podman", *options, "stop", "--ignore", "--time=10", seat.container.name)
     return f"""\
 {MADE_BY}[Unit]
@@ -126,6 +124,9 @@ After={mounts}
 RequiresMountsFor={quoted(seat.storage)}
 
 [Service]
+RuntimeDirectory={names.RUNTIME_DIRECTORY.format(uid=seat.ids.uid)}
+Environment=HOME={place} XDG_RUNTIME_DIR={place}
+BindPaths={place}
 ReadWritePaths={quoted(seat.storage)}
 {_limits(seat.container.limits)}
 ExecStart={_line(podman.run_in_unit(seat.container, options))}
@@ -148,9 +149,8 @@ def _line(command: tuple[str, ...]) -> str:
     return " \\\n    ".join([program, *map(quoted, arguments)])
 
 
-def podman_options(layout: HostLayout, user: str) -> tuple[str, ...]:
+def podman_options(place: str) -> tuple[str, ...]:
     """Podman's options before the subcommand: all of its own state is below one directory."""
-    place = layout.podman(user)
     return (
         f"--root={place}/store",
         f"--runroot={place}/run",
