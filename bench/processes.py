@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+_OWN = re.compile(r"^Pss_Anon:\s+(\d+) kB", re.MULTILINE)
 
 
 def _ids() -> Iterator[int]:
@@ -46,13 +47,22 @@ def with_descendants(roots: set[int], parents: Mapping[int, int]) -> set[int]:
     return found
 
 
+def own(pids: set[int]) -> float:
+    """The part of `memory`, in MiB, that is no file's: each person adds it, whoever else is there."""
+    return sum(_memory(pids, _OWN).values())
+
+
 def memory(pids: set[int]) -> dict[str, float]:
     """Proportional memory (PSS) in MiB by the programs' names."""
+    return _memory(pids, _PSS)
+
+
+def _memory(pids: set[int], kind: re.Pattern[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             name = (_PROC / str(pid) / "exe").readlink().name
-            size = _PSS.search((_PROC / str(pid) / "smaps_rollup").read_text(encoding="utf-8"))
+            size = kind.search((_PROC / str(pid) / "smaps_rollup").read_text(encoding="utf-8"))
             if size is not None:
                 found[name] = found.get(name, 0.0) + int(size[1]) / 1024
     return found
