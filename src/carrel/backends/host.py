@@ -87,8 +87,10 @@ class Host:
         match resource:
             case Account() | Directory() | File() | Secret() | Certificate():
                 return disk.seen(resource)
-            case Image():
-                return resource if self.shelf.get(digest_of(resource.reference)) else None
+            case Image(reference=reference):
+                # On the shelf it no longer matters what it was made from.
+                there = self.shelf.get(digest_of(reference)) is not None
+                return Image(reference, "", (), ()) if there else None
             case Unit():
                 state = units[resource.name]
                 if not (state.alive and state.enabled):

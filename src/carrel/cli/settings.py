@@ -12,18 +12,19 @@ from carrel.adapters.process import Identity
 from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.config import load
-from carrel.config.template import example
+from carrel.config.template import example, server_example
 from carrel.errors import Conflict
 from carrel.operations.site import Target
 
 
 @click.command()
 @config_option
-@click.option("--storage", default="data", show_default=True, help="Where users' directories go.")
+@click.option("--storage", help="Where users' directories go. Default: data, /var/lib/vscode.")
 @click.option("--print", "only_print", is_flag=True, help="Print it instead of writing a file.")
-def init(file: Path, storage: str, *, only_print: bool) -> None:
+def init(file: Path, storage: str | None, *, only_print: bool) -> None:
     """Write a commented configuration to start from."""
-    text = example(storage=storage)
+    make, begin = (server_example, "apply") if Target.of(file) is Target.HOST else (example, "up")
+    text = make(storage=storage) if storage else make()
     if only_print:
         console.result(text)
         return
@@ -33,7 +34,6 @@ def init(file: Path, storage: str, *, only_print: bool) -> None:
             fix="edit it, or name another with --config FILE",
         )
     files.write(str(file.resolve()), text, Identity.ours(), 0o644)
-    begin = "apply" if Target.of(file) is Target.HOST else "up"
     console.note(
         f"Wrote {file}. Next: add a user with `carrel user add NAME`, then `carrel {begin}`."
     )

@@ -22,9 +22,7 @@ processes = 1024
 [storage]
 base = "{storage}"            # one directory per user: workspace, config, home
 
-[local]
-port = {port}                      # carrel up listens on 127.0.0.1 only
-
+{where}
 # The AI agent. With "shared-keys" the keys are in every workspace's environment, where its user can
 # read them: set a spending limit at the provider.
 [ai]
@@ -40,6 +38,25 @@ mode = "off"                     # shared-keys | off
 """
 
 
+LOCAL = """\
+[local]
+port = {port}                      # carrel up listens on 127.0.0.1 only
+"""
+
+SERVER = """\
+[tls]                            # the certificate for the domain and all names below it
+mode = "local"                   # local: Carrel's own authority, which browsers have to be told to trust
+# mode = "files"                 # files: a wildcard certificate that you have
+# certificate_file = "/etc/ssl/code.example.org/fullchain.pem"
+# key_file = "/etc/ssl/code.example.org/privkey.pem"
+"""
+
+
 def example(domain: str = "code.localhost", storage: str = "data", port: int = 8443) -> str:
-    """The text of a new carrel.toml."""
-    return TEMPLATE.format(domain=domain, storage=storage, port=port)
+    """The text of a new carrel.toml for local mode."""
+    return TEMPLATE.format(domain=domain, storage=storage, where=LOCAL.format(port=port))
+
+
+def server_example(domain: str = "code.example.org", storage: str = "/var/lib/vscode") -> str:
+    """The text of a new carrel.toml for a server."""
+    return TEMPLATE.format(domain=domain, storage=storage, where=SERVER)
