@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from servers import Server
 from vm import disk
 from vm.applied import applied
 from vm.disk import Disk
@@ -45,3 +46,10 @@ def fresh_guest(bare_disk: Disk) -> Iterator[Guest]:
     """A server without Carrel, for one test to do with it what it likes."""
     with Guest(bare_disk) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def server(applied_disk: Disk) -> Iterator[Server]:
+    """A server with dan and bob at work, shared: tests leave both working, and nobody else."""
+    with Guest(applied_disk) as running:
+        yield Server(running)

@@ -79,6 +79,16 @@ def names_of(certificate: str) -> tuple[str, ...]:
     return tuple(extension.value.get_values_for_type(x509.DNSName))
 
 
+def fits(certificate: str, key: str) -> bool:
+    """Whether a private key is that of the first certificate in a PEM text."""
+    found = x509.load_pem_x509_certificate(certificate.encode())
+    try:
+        private = serialization.load_pem_private_key(key.encode(), None)
+    except ValueError:
+        return False
+    return private.public_key() == found.public_key()
+
+
 def permitted(certificate: str) -> tuple[str, ...]:
     """The domains that an authority may vouch for."""
     found = x509.load_pem_x509_certificate(certificate.encode())

@@ -96,6 +96,22 @@ def write(path: str, content: str, owner: Identity, mode: int) -> None:
         os.fsync(parent)
 
 
+def append(path: str, text: str, owner: Identity, mode: int) -> None:
+    """Add `text` to the end of a file, or make it; a crash may leave only the beginning of it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _parent(path) as (parent, name):
+        handle = os.open(name, flags, 0o600, dir_fd=parent)
+        try:
+            _own(handle, owner, mode)
+            left = text.encode()
+            while left:
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.fsync(parent)
+
+
 def remove_file(path: str) -> None:
     """Remove a file; one that is not there is no fault."""
     with (

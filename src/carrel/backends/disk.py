@@ -13,7 +13,7 @@ from carrel.adapters.certificates import Pair
 from carrel.adapters.files import Found
 from carrel.adapters.process import Identity
 from carrel.config import secrets
-from carrel.core.resources import Account, Certificate, Directory, File, Secret
+from carrel.core.resources import Account, Certificate, Directory, File, Resource, Secret
 
 RENEW_DAYS = 30
 """A certificate of the local authority is replaced when it has fewer days left."""
@@ -31,9 +31,9 @@ def seen(thing: Thing) -> Thing | None:
         case File():
             return _seen_file(thing)
         case Secret():
-            return thing if _secret_holds(thing) else None
+            return _seen_secret(thing)
         case Certificate():
-            return thing if _certificate_holds(thing) else None
+            return _seen_certificate(thing)
 
 
 def _seen_account(account: Account) -> Account | None:
@@ -64,11 +64,12 @@ def _seen_file(file: File) -> File | None:
     return replace(file, mode=found.mode, owner=_owner(found, file.owner), content=content)
 
 
-def _secret_holds(secret: Secret) -> bool:
+def _seen_secret(secret: Secret) -> Secret | None:
     found = files.look(secret.path)
-    if found is None or found.directory or found.mode != SECRET_MODE:
-        return False
-    return _owner(found, secret.owner) == secret.owner
+    if found is None or found.directory:
+        return None
+    now = replace(secret, owner=_owner(found, secret.owner))
+    return now if found.mode == SECRET_MODE else replace(now, fingerprint=EXPOSED)
 
 
 def _owner(found: Found, expected: str) -> str:
@@ -78,19 +79,35 @@ def _owner(found: Found, expected: str) -> str:
     return f"uid {found.uid}"
 
 
+def _seen_certificate(certificate: Certificate) -> Certificate | None:
+    if _certificate_holds(certificate):
+        return certificate
+    there = any(files.look(path) for path in _certificate_files(certificate))
+    return replace(certificate, names=()) if there else None
+
+
+def _certificate_files(certificate: Certificate) -> tuple[str, ...]:
+    parts = ("site.crt", "site.key", "authority.crt", "authority.key")
+    return (certificate.public_copy, *(f"{certificate.directory}/{part}" for part in parts))
+
+
 def _certificate_holds(certificate: Certificate) -> bool:
     parts = [
         files.text(f"{certificate.directory}/{name}")
         for name in ("site.crt", "site.key", "authority.crt")
     ]
-    chain, authority = parts[0], parts[2]
-    if chain is None or None in parts or files.text(certificate.public_copy) != authority:
+    chain, key, authority = parts
+    if chain is None or key is None or authority is None:
+        return False
+    if files.text(certificate.public_copy) != authority or not certificates.fits(chain, key):
         return False
     names_fit = certificates.names_of(chain) == certificate.names
     return names_fit and certificates.days_left(chain) > RENEW_DAYS
 
 
 SECRET_MODE = 0o600
+EXPOSED = "not private"
+"""The fingerprint of a secret whose file has another mode."""
 
 
 def make(thing: Thing) -> None:
@@ -110,6 +127,13 @@ def make(thing: Thing) -> None:
             _make_certificate(thing)
 
 
+def unmade(before: Resource, after: Resource) -> Resource:
+    """`after` without the skeleton that `before` has already: it is the user's by now."""
+    if isinstance(before, Directory) and isinstance(after, Directory):
+        return replace(after, skeleton=() if before.skeleton == after.skeleton else after.skeleton)
+    return after
+
+
 def _make_account(account: Account) -> None:
     if not accounts.exists(account.name):
         accounts.create(account.name, account.home, account.uid)
@@ -121,9 +145,8 @@ def _make_account(account: Account) -> None:
 
 def _make_directory(directory: Directory) -> None:
     owner = Identity.of(directory.owner)
-    new = files.look(directory.path) is None
     files.make_directory(directory.path, owner, directory.mode)
-    for part in directory.skeleton if new else ():
+    for part in directory.skeleton:
         path = directory.path
         for name in part.split("/"):
             path = f"{path}/{name}"
@@ -147,6 +170,5 @@ def _make_certificate(certificate: Certificate) -> None:
 
 def remove_certificate(certificate: Certificate) -> None:
     """Remove a certificate, its key and its authority."""
-    for name in ("site.crt", "site.key", "authority.crt", "authority.key"):
-        files.remove_file(f"{certificate.directory}/{name}")
-    files.remove_file(certificate.public_copy)
+    for path in _certificate_files(certificate):
+        files.remove_file(path)

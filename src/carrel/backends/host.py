@@ -18,7 +18,7 @@ from carrel.backends import disk, record
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import Shelf, digest_of
 from carrel.core.names import HostLayout
-from carrel.core.plan import Change, Create, Plan, Remove
+from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
 from carrel.core.resources import (
     Account,
     Certificate,
@@ -32,13 +32,18 @@ from carrel.core.resources import (
     Service,
     State,
     Unit,
+    key,
 )
 
 NO_SERVICES = "a server has no services of supervisord"
 EDITED = "edited"
 """The revision of a unit of which somebody changed a file."""
+HALTED = "halted"
+"""The revision of a unit that does not run, or would not at the next boot."""
 CHANGING = "changing"
-"""The revision of a unit that was about to take up a new one when something went wrong."""
+"""The revision, or fingerprint, of what was about to become another when something went wrong."""
+INCOMPLETE = "incomplete"
+"""The base of an image of which only a part is on the shelf."""
 
 Started = Callable[[Unit], None]
 """Called after a unit was started; raises when it does not answer."""
@@ -61,8 +66,9 @@ class Host:
         return files.locked(f"{self.layout.state}/lock")
 
     def recorded(self) -> State:
-        """What the journal says was made."""
-        return record.load(files.text(self.layout.journal) or "[]")
+        """What the journal says was made, or was about to be."""
+        whole = record.load(files.text(self.layout.journal) or "[]")
+        return record.after(whole, files.text(self.layout.steps) or "")
 
     def forget(self, images: Iterable[str]) -> None:
         """Take images that were removed out of the journal."""
@@ -75,68 +81,86 @@ class Host:
     def observe(self) -> State:
         """What of the recorded things is still there, as it is now."""
         recorded = self.recorded()
-        there = {r.path: disk.seen(r) for r in recorded if isinstance(r, File)}
-        edited = frozenset(r.path for r in recorded if isinstance(r, File) and there[r.path] != r)
         units = systemd.states(r.name for r in recorded if isinstance(r, Unit))
-        seen = (self._seen(resource, units, edited) for resource in recorded)
-        return State.of(resource for resource in seen if resource is not None)
+        seen = [(resource, self._seen(resource, units)) for resource in recorded]
+        edited = frozenset(r.path for r, now in seen if isinstance(r, File) and now != r)
+        return State.of(_doubted(now, edited) for _, now in seen if now is not None)
 
-    def _seen(
-        self, resource: Resource, units: Mapping[str, UnitState], edited: frozenset[str]
-    ) -> Resource | None:
+    def _seen(self, resource: Resource, units: Mapping[str, UnitState]) -> Resource | None:
         match resource:
             case Account() | Directory() | File() | Secret() | Certificate():
                 return disk.seen(resource)
             case Image(reference=reference):
-                # On the shelf it no longer matters what it was made from.
-                there = self.shelf.get(digest_of(reference)) is not None
-                return Image(reference, "", (), ()) if there else None
+                return self._seen_image(reference)
             case Unit():
-                state = units[resource.name]
-                if not (state.alive and state.enabled):
-                    return None
-                return (
-                    replace(resource, revision=EDITED) if edited & {*resource.files} else resource
-                )
+                return _seen_unit(resource, units[resource.name])
             case Include():
                 content = files.text(resource.path)
-                return None if content is None else replace(resource, content=content)
+                if content is None and resource.revision != CHANGING:
+                    return None
+                return replace(resource, content=content or "")
             case Service():
                 raise AssertionError(NO_SERVICES)
             case _:
                 assert_never(resource)
 
+    def _seen_image(self, reference: str) -> Image | None:
+        # On the shelf it no longer matters what it was made from.
+        digest = digest_of(reference)
+        if self.shelf.get(digest) is not None:
+            return Image(reference, "", (), ())
+        there = files.look(self.shelf.path(digest)) is not None
+        return Image(reference, INCOMPLETE, (), ()) if there else None
+
     # -- doing -----------------------------------------------------------------------------
 
     def apply(self, plan: Plan, told: Told) -> None:
-        """Take the steps one by one; each is in the journal before the next begins."""
+        """Take the steps one by one; the journal says of each that it begins, and that it is done."""
+        self._settle()
+        for step in plan.steps:
+            if isinstance(step, Change) and step.before == _doubt(step.before, EDITED):
+                # Its files are mended first, and would not tell any more that it read others.
+                self._note(Create(_begun(step)))
         stale = True
         for step in plan.steps:
             told(step)
-            match step:
-                case Create(Unit() as unit) | Change(_, Unit() as unit):
-                    # systemd is asked once to read the files that the steps before have written.
-                    if stale:
-                        systemd.reload_units()
-                        stale = False
-                    # Until it answers, the journal says that it is neither the old nor the new one.
-                    self._note(Plan((Create(replace(unit, revision=CHANGING)),)))
-                    self._run(unit, fresh=isinstance(step, Create))
-                case Create(resource) | Change(_, resource):
-                    self._make(resource)
-                case Remove(resource):
-                    self._remove(resource)
-                case _:
-                    assert_never(step)
-            self._note(Plan((step,)))
+            self._note(Create(_begun(step)))
+            if stale and isinstance(_made(step), Unit):
+                # systemd is asked once to read the files that the steps before have written.
+                systemd.reload_units()
+                stale = False
+            self._take(step)
+            self._note(step)
         if any(isinstance(step, Remove) for step in plan.steps):
             systemd.reload_units()
+        if plan:
+            self._write(self.recorded())
 
-    def _note(self, step: Plan) -> None:
-        self._write(step.applied_to(self.recorded()))
+    def _take(self, step: Step) -> None:
+        match step:
+            case Create(resource):
+                self._make(resource)
+            case Change(before, after):
+                self._make(disk.unmade(before, after))
+            case Remove(resource):
+                self._remove(resource)
+            case _:
+                assert_never(step)
+
+    def _settle(self) -> None:
+        """After an interruption: forget what is gone, or never came to be."""
+        if files.text(self.layout.steps) is None:
+            return
+        there = self.observe().by_key()
+        kept = (r for r in self.recorded() if key(r) in there or _may_come_back(r))
+        self._write(State.of(kept))
+
+    def _note(self, step: Step) -> None:
+        files.append(self.layout.steps, record.line(step), Identity.ours(), 0o600)
 
     def _write(self, state: State) -> None:
         files.write(self.layout.journal, record.dump(state), Identity.ours(), 0o600)
+        files.remove_file(self.layout.steps)
 
     def _make(self, resource: Resource) -> None:
         match resource:
@@ -151,20 +175,19 @@ class Host:
             case Include():
                 nginx.switch(resource.path, resource.content)
             case Unit():
-                self._run(resource, fresh=True)
+                self._run(resource)
             case Service():
                 raise AssertionError(NO_SERVICES)
             case _:
                 assert_never(resource)
 
-    def _run(self, unit: Unit, *, fresh: bool) -> None:
+    def _run(self, unit: Unit) -> None:
         systemd.enable(unit.name)
         if unit.on_change is OnChange.RELOAD and systemd.states([unit.name])[unit.name].alive:
             systemd.reload(unit.name)
         else:
-            # Also one that is new to us may be running, left by an interrupted command.
-            if not fresh or systemd.states([unit.name])[unit.name].alive:
-                systemd.stop([unit.name, *unit.parts])
+            # Also one that is new to us, and its parts: an interrupted command may have left them.
+            systemd.stop([unit.name, *unit.parts])
             systemd.start(unit.name)
         self._started(unit)
 
@@ -190,3 +213,54 @@ class Host:
                 raise AssertionError(NO_SERVICES)
             case _:
                 assert_never(resource)
+
+
+def _made(step: Step) -> Resource | None:
+    match step:
+        case Create(resource) | Change(_, resource):
+            return resource
+        case Remove():
+            return None
+
+
+def _may_come_back(resource: Resource) -> bool:
+    """Whether it is remembered when it is not there: a disk with data may not be mounted."""
+    return outlives(resource) and not isinstance(resource, Image)
+
+
+def _begun(step: Step) -> Resource:
+    """What the journal says from before a step until it is done: neither the old nor the new.
+
+    Whatever is made is named there first, so that it can be taken away again.
+    """
+    match step:
+        case Create(Directory() as directory):
+            return replace(directory, skeleton=())
+        case Change(Directory(skeleton=made), Directory() as directory):
+            return replace(directory, skeleton=made)
+        case Create(resource) | Change(_, resource) | Remove(resource):
+            return _doubt(resource, CHANGING)
+
+
+def _doubt(resource: Resource, why: str) -> Resource:
+    """`resource`, if more belongs to it than a look at the disk tells, as one that nobody wants."""
+    match resource:
+        case Unit() | Include():
+            return replace(resource, revision=why)
+        case Secret():
+            return replace(resource, fingerprint=why)
+        case Certificate():
+            return replace(resource, names=())
+        case _:
+            return resource
+
+
+def _doubted(now: Resource, edited: frozenset[str]) -> Resource:
+    unit = isinstance(now, Unit) and now.revision != CHANGING and bool(edited & {*now.files})
+    return _doubt(now, EDITED) if unit else now
+
+
+def _seen_unit(unit: Unit, state: UnitState) -> Unit | None:
+    if unit.revision == CHANGING or (state.alive and state.enabled):
+        return unit
+    return replace(unit, revision=HALTED) if state.alive or state.enabled else None

@@ -117,8 +117,10 @@ class Local:
         for step in plan.steps:
             told(step)
             match step:
-                case Create(resource) | Change(_, resource):
+                case Create(resource):
                     self._make(resource)
+                case Change(before, after):
+                    self._make(disk.unmade(before, after))
                 case Remove(resource):
                     self._remove(resource)
                 case _:

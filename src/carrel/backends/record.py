@@ -10,6 +10,7 @@ import dataclasses
 import json
 from typing import Any
 
+from carrel.core.plan import Change, Create, Remove, Step
 from carrel.core.resources import (
     ORDER,
     Certificate,
@@ -24,6 +25,7 @@ from carrel.core.resources import (
     Service,
     State,
     Unit,
+    key,
 )
 from carrel.core.site import SecretFile
 
@@ -38,6 +40,31 @@ def dump(state: State) -> str:
 def load(text: str) -> State:
     """The State that `dump` wrote."""
     return State.of(_resource(entry) for entry in json.loads(text))
+
+
+def line(step: Step) -> str:
+    """A step that was taken, for a list that only grows."""
+    match step:
+        case Create(resource) | Change(_, resource):
+            return json.dumps({"made": _plain(resource)}) + "\n"
+        case Remove(resource):
+            return json.dumps({"gone": _plain(resource)}) + "\n"
+
+
+def after(state: State, lines: str) -> State:
+    """`state` after the steps in `lines`, also if it has some of them already.
+
+    What comes after the last line break was not written to its end, and does not count.
+    """
+    found = state.by_key()
+    for text in lines.split("\n")[:-1]:
+        [(fate, entry)] = json.loads(text).items()
+        resource = _resource(entry)
+        if fate == "made":
+            found[key(resource)] = resource
+        else:
+            found.pop(key(resource), None)
+    return State.of(found.values())
 
 
 def _plain(resource: Resource) -> dict[str, Any]:

@@ -248,6 +248,11 @@ class HostLayout:
         return f"{self.state}/state.json"
 
     @property
+    def steps(self) -> str:
+        """What was done since the journal was written."""
+        return f"{self.state}/steps.jsonl"
+
+    @property
     def images(self) -> str:
         """One unpacked root file system per image version."""
         return f"{self.state}/images"

@@ -90,11 +90,12 @@ def keep(wanted: State, now: State) -> State:
     That is users' data, the account that owns it, and images (going back needs the old one).
     """
     asked_for = wanted.by_key()
-    kept = [r for r in now if _outlives_its_site(r) and key(r) not in asked_for]
+    kept = [r for r in now if outlives(r) and key(r) not in asked_for]
     return State.of([*wanted, *kept])
 
 
-def _outlives_its_site(resource: Resource) -> bool:
+def outlives(resource: Resource) -> bool:
+    """Whether it stays when nothing asks for it any more."""
     match resource:
         case Account() | Image():
             return True

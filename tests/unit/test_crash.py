@@ -1,0 +1,202 @@
+"""`carrel apply` is stopped before every single effect; the next one brings about the same server.
+
+On a fake server with real files. What has an effect: each file, directory, line of the journal and
+removal, and each word to systemd and useradd. After a power cut the machine boots, and what is
+enabled starts.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from carrel.adapters import systemd
+from carrel.backends import disk
+from carrel.core import names
+from fakes import Crash, FakeServer, Saved
+from samples import HASH
+
+OLD, NEW = "0" * 12, "1" * 12
+DAN = f'[users.dan]\npassword_hash = "{HASH}"\nport = 8082\n'
+EVE = f'[users.eve]\npassword_hash = "{HASH}"\n'
+
+Verb = Callable[[FakeServer], object]
+
+
+def configure(server: FakeServer, users: str, domain: str = "code.example.org") -> None:
+    head = f'domain = "{domain}"\n[storage]\nbase = "{server.folder}/srv"\n'
+    server.config.write_text(head + users)
+
+
+def to(users: str, domain: str = "code.example.org") -> Verb:
+    return lambda server: configure(server, users, domain)
+
+
+def mislead(server: FakeServer) -> None:
+    """Somebody edits a unit's file, and has it take effect."""
+    unit = names.workspace_unit("dan")
+    with Path(server.layout.drop_in("dan")).open("a") as file:
+        file.write("MemoryMax=infinity\n")
+    systemd.reload_units()
+    systemd.stop([unit])
+    systemd.start(unit)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the server was applied with before, if at all, what then happens, and who sees to it."""
+
+    before: str
+    happens: Verb
+    verb: Verb = FakeServer.apply
+
+
+CHANGES = {
+    "the first apply": Change("", to(DAN)),
+    "a user is added": Change(DAN, to(DAN + EVE)),
+    "a user is removed": Change(DAN + EVE, to(EVE)),
+    "a user is suspended": Change(DAN, to(DAN + "suspended = true\n")),
+    "other limits": Change(DAN, to(DAN + "limits.cpus = 0.5\n")),
+    "no port any more": Change(DAN, to(DAN.replace("port = 8082\n", ""))),
+    "another password": Change(DAN, to(DAN.replace("c29tZXNhbHQ", "YW5vdGhlcg"))),
+    "another image": Change(DAN, lambda server: server.place.store.shelf.select(NEW)),
+    "another domain": Change(DAN, to(DAN, "desks.example.org")),
+    "a certificate is lost": Change(
+        DAN, lambda server: Path(f"{server.layout.tls}/site.crt").unlink()
+    ),
+    "a unit is edited": Change(DAN, mislead),
+    "it stops": Change(DAN, lambda _: None, FakeServer.down),
+    "it is retired": Change(DAN, lambda _: None, FakeServer.retire),
+}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    umask = os.umask(0o022)
+    # Nothing follows a link, so each name of a long path would be opened on its own.
+    with tempfile.TemporaryDirectory() as folder:
+        server = FakeServer(Path(folder).resolve() / "s").install(monkeypatch)
+        for digest in (OLD, NEW):
+            server.shelve(digest)
+        yield server
+    os.umask(umask)
+
+
+@pytest.fixture(params=CHANGES)
+def change(request: pytest.FixtureRequest, server: FakeServer) -> Change:
+    chosen = CHANGES[request.param]
+    if chosen.before:
+        configure(server, chosen.before)
+        server.apply()
+    chosen.happens(server)
+    return chosen
+
+
+def test_stopped_before_any_effect_it_converges_when_run_again(
+    server: FakeServer, change: Change, tmp_path: Path
+) -> None:
+    saved = server.save(tmp_path / "saved")
+    effects = uninterrupted(server, change)
+    # The plan is made from the world and nothing else: where this is the same, that is empty.
+    expected = server.world()
+    for before in range(effects):
+        interrupt(server, change, saved, before)
+        boots = server.boots_another()
+        change.verb(server)
+        assert server.world() == expected, f"killed before effect {before}"
+        if boots:
+            interrupt(server, change, saved, before)
+            server.systemd.boot()
+            change.verb(server)
+            assert server.world() == expected, f"a power cut before effect {before}"
+
+
+def uninterrupted(server: FakeServer, change: Change) -> int:
+    """How many effects it has."""
+    server.power.spent = 0
+    change.verb(server)
+    effects = server.power.spent
+    before = server.world()
+    assert before["stale"] == set()
+    if change.verb is FakeServer.apply:
+        assert server.plan() == []
+    change.verb(server)
+    assert server.world() == before
+    return effects
+
+
+def interrupt(server: FakeServer, change: Change, saved: Saved, before: int) -> None:
+    server.restore(saved)
+    server.power.spent, server.power.lasts = 0, before
+    with pytest.raises(Crash):
+        change.verb(server)
+    server.power.lasts = None
+
+
+def test_what_was_begun_and_is_no_longer_wanted_is_taken_away(server: FakeServer) -> None:
+    configure(server, EVE)
+    server.apply()
+    expected, total = server.world(), server.power.spent
+    for lasts in range(total, total + 1000):
+        configure(server, EVE + DAN)
+        server.power.spent, server.power.lasts = total, lasts
+        try:
+            server.apply()
+        except Crash:
+            server.power.lasts = None
+        else:
+            break
+        configure(server, EVE)
+        server.apply()
+        assert {**server.world(), "accounts": 0, "files": 0} == {
+            **expected, "accounts": 0, "files": 0
+        }  # fmt: skip
+        assert {f for f in server.kept() if "dan" in f and "/srv/" not in f"/{f}/"} == set()
+    assert lasts > total + 30
+
+
+def test_a_certificate_whose_key_is_another_is_made_anew(server: FakeServer) -> None:
+    configure(server, DAN)
+    server.apply()
+    key = Path(f"{server.layout.tls}/authority.key").read_text()
+    Path(f"{server.layout.tls}/site.key").write_text(key)
+    assert server.plan() == ["~ certificate for code.example.org, *.code.example.org (names)"]
+    server.apply()
+    assert server.plan() == []
+
+
+def test_a_home_gets_its_mount_points_once(server: FakeServer) -> None:
+    configure(server, DAN)
+    server.apply()
+    home = Path(f"{server.folder}/srv/dan/home")
+    assert (home / ".local/share/code-server").is_dir()
+    (home / "project").rmdir()
+    home.chmod(0o755)
+    assert server.apply() == [f"~ directory {home} (mode)"]
+    assert not (home / "project").exists()
+
+
+def test_a_secret_that_others_may_read_goes_with_its_user(server: FakeServer) -> None:
+    configure(server, DAN + EVE)
+    server.apply()
+    secret = Path(server.layout.secrets_file("dan"))
+    secret.chmod(disk.SECRET_MODE | 0o044)
+    configure(server, EVE)
+    server.apply()
+    assert not secret.exists()
+
+
+def test_a_workspace_that_only_runs_until_the_next_boot_is_stopped_with_its_user(
+    server: FakeServer,
+) -> None:
+    configure(server, DAN + EVE)
+    server.apply()
+    systemd.disable(names.workspace_unit("dan"))
+    configure(server, EVE)
+    server.apply()
+    assert names.workspace_unit("dan") not in server.systemd.running
