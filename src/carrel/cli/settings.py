@@ -19,7 +19,9 @@ from carrel.operations.site import Target
 
 @click.command()
 @config_option
-@click.option("--storage", help="Where users' directories go. Default: data; on a server /var/lib/vscode.")
+@click.option(
+    "--storage", help="Where users' directories go. Default: data; on a server /var/lib/vscode."
+)
 @click.option("--print", "only_print", is_flag=True, help="Print it instead of writing a file.")
 def init(file: Path, storage: str | None, *, only_print: bool) -> None:
     """Write a commented configuration to start from."""
