@@ -77,8 +77,8 @@ def test_drift_of_one_desk_is_mended_and_only_that_desk_starts_anew(server: Serv
     assert set(server.steps()) == {
         f"~ file {drop_in} (content)",
         f"+ file {UNITS}/run-carrel-dan.mount",
-        "+ unit run-carrel-dan.mount",
-        "+ secrets /var/lib/carrel/secrets/dan.env",
+        "~ unit run-carrel-dan.mount (revision)",
+        "~ secrets /var/lib/carrel/secrets/dan.env (fingerprint)",
         "~ unit carrel-workspace@dan.service (revision)",
     }
     server.carrel("apply")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from carrel.adapters import process
@@ -76,14 +77,24 @@ class Podman:
         return found
 
     def load(self, archive: str) -> str:
-        """Load an archive that `podman save` or `docker save` made; the image's id."""
-        said = self.cli("load", "--quiet", f"--input={archive}", seconds=1800).output
+        """Load an archive that `podman save` or `docker save` made; the image's id.
+
+        We read it: podman's account may not be able to.
+        """
+        ours = replace(self.world, identity=None)
+        said = process.pipe(
+            ("cat", "--", archive), ours, ("podman", "load", "--quiet"), self.world, seconds=1800
+        )
         name = said.strip().splitlines()[-1].rpartition("Loaded image: ")[2]
         return self.cli("image", "inspect", "--format={{.Id}}", name).output.strip()
 
     def tag(self, image: str, reference: str) -> None:
         """Give an image a name."""
         self.cli("tag", image, reference)
+
+    def discard(self, reference: str) -> None:
+        """Remove an image under all its names."""
+        self.cli("image", "rm", "--force", reference, seconds=600)
 
     def run_once(
         self, image: str, *command: str, options: Sequence[str] = (), seconds: float = 120

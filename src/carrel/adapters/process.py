@@ -129,27 +129,28 @@ def follow(command: Sequence[str], world: World, line: Callable[[str], None]) ->
 
 def pipe(
     source: Sequence[str], its: World, sink: Sequence[str], sinks: World, *, seconds: float
-) -> None:
-    """Run two programs, the output of the first being the input of the second."""
+) -> str:
+    """Run two programs, the output of the first being the input of the second; what that prints."""
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
     reader, writer = os.pipe()
-    if its.identity is not None:
+    owner = its.identity or sinks.identity
+    if owner is not None:
         # podman opens its standard output by name: /dev/stdout has to be its own account's.
-        os.fchown(reader, its.identity.uid, its.identity.gid)
+        os.fchown(reader, owner.uid, owner.gid)
     with contextlib.ExitStack() as started:
         try:
             first = started.enter_context(
                 _start(source, its, stdin=null, stdout=writer, stderr=pipe, own_group=True)
             )
             last = started.enter_context(
-                _start(sink, sinks, stdin=reader, stdout=null, stderr=pipe, own_group=True)
+                _start(sink, sinks, stdin=reader, stdout=pipe, stderr=pipe, own_group=True)
             )
         finally:
             # Each has its end: when one dies, the other notices.
             os.close(reader)
             os.close(writer)
         try:
-            _, complaints = last.communicate(timeout=seconds)
+            printed, complaints = last.communicate(timeout=seconds)
             _, reasons = first.communicate(timeout=seconds)
         except BaseException as error:
             _end(first)
@@ -160,6 +161,7 @@ def pipe(
     for command, program, said in ((sink, last, complaints), (source, first, reasons)):
         if program.returncode != 0:
             raise failure(command, program.returncode, said.splitlines()[-TAIL:])
+    return printed
 
 
 def hand_over(command: Sequence[str], world: World) -> int:

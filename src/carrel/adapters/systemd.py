@@ -8,6 +8,7 @@ from pathlib import Path
 
 from carrel.adapters import process
 from carrel.adapters.process import World
+from carrel.errors import ToolFailed
 
 WORLD = World(
     {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat"}
@@ -18,6 +19,7 @@ PROPERTIES = (
     "InvocationID",
 )  # fmt: skip
 START_SECONDS = 300
+LOG_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,16 @@ def disable(unit: str) -> None:
 
 
 def start(unit: str) -> None:
-    """Start a unit and wait until systemd says that it runs; forgets earlier failures."""
+    """Start a unit and wait until systemd says that it runs; forgets earlier failures.
+
+    Raises ToolFailed with the end of the unit's log when it does not.
+    """
     process.run(["systemctl", "reset-failed", "--", unit], WORLD, statuses=None)
-    process.run(["systemctl", "start", "--", unit], WORLD, seconds=START_SECONDS)
+    result = process.run(
+        ["systemctl", "start", "--", unit], WORLD, statuses=None, seconds=START_SECONDS
+    )
+    if result.status != 0:
+        raise ToolFailed(f"{unit} does not start.", why=last_words(unit))
 
 
 def stop(units: Sequence[str]) -> None:
@@ -143,13 +152,17 @@ def journal(unit: str, *, lines: int, follow: bool) -> int:
     )  # fmt: skip
 
 
-def last_words(unit: str, lines: int) -> str:
-    """The last lines of a unit's log, without time and name."""
-    return process.run(
-        ["journalctl", f"--unit={unit}", f"--lines={lines}", "--output=cat", "--no-pager"],
+def last_words(unit: str) -> str:
+    """The end of a unit's log, without time and name, as the reason why it does not run."""
+    said = process.run(
+        ["journalctl", f"--unit={unit}", f"--lines={LOG_LINES}", "--output=cat", "--no-pager"],
         WORLD,
         statuses=None,
     ).output.strip()
+    if not said:
+        return "its log is empty"
+    indented = said.replace("\n", "\n  ")
+    return f"the log of {unit} ends with:\n  {indented}"
 
 
 def kernel_messages(pattern: str, lines: int) -> list[str]:

@@ -6,6 +6,7 @@ images/workspace; here it is only fed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Any
 from carrel.adapters import bootstrap, files
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
-from carrel.core.names import CODER_UID, image_reference
+from carrel.core.names import CODER_UID, MANIFEST, image_reference
 from carrel.core.resources import Image
 from carrel.core.site import GIB, ImageRecipe
 from carrel.errors import ConfigError, Missing
@@ -88,11 +89,16 @@ class Builder:
         `again`: build although it is there, so that extensions that could not be fetched get
         another chance. `fresh`: from a new base, without any cache.
         """
-        files.make_directory(self._directory, self._owner, 0o755)
-        with files.locked(f"{self._directory}/.lock", self._waiting):
+        with self._alone():
             if not again and not fresh and self._podman.image_exists(wanted.reference):
                 return self._recorded(wanted.reference) or self._record(wanted.reference)
             return self._build(wanted, fresh=fresh, again=again)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        files.make_directory(self._directory, self._owner, 0o755)
+        with files.locked(f"{self._directory}/.lock", self._waiting):
+            yield
 
     def _waiting(self) -> None:
         self._say("another site is building an image; waiting for it")
@@ -121,7 +127,7 @@ class Builder:
 
     def prune(self) -> int:
         """Remove unused images and build caches; how many went."""
-        with files.locked(f"{self._directory}/.lock", self._waiting):
+        with self._alone():
             return self._podman.prune_images()
 
     def _recorded(self, reference: str) -> Built | None:
@@ -132,9 +138,7 @@ class Builder:
         # The first container with these ids makes podman copy the image once: now, not at the
         # first visit of a person.
         ids = f"--userns=keep-id:uid={CODER_UID},gid={CODER_UID}"
-        text = self._podman.run_once(
-            reference, "cat", "/opt/carrel/manifest.json", options=(ids,), seconds=600
-        )
+        text = self._podman.run_once(reference, "cat", MANIFEST, options=(ids,), seconds=600)
         known = Built(reference, self._podman.image_size(reference), json.loads(text))
         files.write(self._place(reference), json.dumps(asdict(known)), self._owner, 0o644)
         return known

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from carrel.adapters import archive, files
 from carrel.adapters.podman import Podman
@@ -100,6 +101,7 @@ class Shelf:
         self._complete(f"{place}/rootfs")
         variables = podman.image_environment(built.reference)
         files.write(f"{place}/environment", "".join(f"{v}\n" for v in variables), mine, 0o644)
+        built = replace(built, manifest={**_manifest(f"{place}/rootfs"), **built.manifest})
         files.write(f"{place}/{RECORD}", json.dumps(asdict(built)), mine, 0o644)
 
     def _complete(self, root: str) -> None:
@@ -138,3 +140,12 @@ class Shelf:
 def digest_of(reference: str) -> str:
     """The digest in an image's reference, which is its tag."""
     return reference.rpartition(":")[2]
+
+
+def _manifest(root: str) -> dict[str, Any]:
+    """What the image says that is in it; nothing if it is not one of Carrel's."""
+    try:
+        found = json.loads(files.text(f"{root}{names.MANIFEST}") or "{}")
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

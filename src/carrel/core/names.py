@@ -26,6 +26,7 @@ SETTINGS = f"{HOME}/.local/share/code-server"
 RUN = "/run/carrel"
 EDITOR_SOCKET = "editor.sock"
 AGENT_CONFIG = "/etc/opencode"
+MANIFEST = "/opt/carrel/manifest.json"
 
 LABEL_SITE = "carrel.site"
 LABEL_USER = "carrel.user"

@@ -29,7 +29,6 @@ from carrel.operations.local import fingerprint_key
 from carrel.operations.place import Condition, Running, Say, Usage
 from carrel.render import engine, host
 
-LOG_LINES = 12
 HTTPS = 443
 
 
@@ -154,6 +153,7 @@ class ServerPlace:
             podman.tag(id_, reference)
             built = Built(reference, podman.image_size(reference), {"loaded_from": archive.name})
             self._unpack(podman, built)
+            podman.discard(reference)
         return built
 
     def prune(self) -> int:
@@ -228,11 +228,10 @@ class ServerPlace:
         return False
 
     def _failed(self, name: str, unit: str) -> NotReady:
-        said = systemd.last_words(unit, LOG_LINES).replace("\n", "\n  ")
         what = "The edge (nginx)" if name == names.EDGE_SERVICE else f"The workspace of {name}"
         return NotReady(
             f"{what} does not start.",
-            why=f"the log of {unit} ends with:\n  {said}" if said else "its log is empty",
+            why=systemd.last_words(unit),
             fix="mend the cause, then run `carrel apply` again",
         )
 

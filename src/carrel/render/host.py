@@ -133,7 +133,7 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
             systemd.template(layout), drop_in, root, sockets, fingerprint, _agent(site),
             engine.containers(around.machine),
         ),
-        files=(layout.template, layout.drop_in(user.name), root_file),
+        files=(layout.template, layout.drop_in(user.name), root_file, socket_file),
         parts=(root_unit,),
     )  # fmt: skip
 
