@@ -295,7 +295,7 @@ class FakeSystemd:
         """Every start, in order."""
         self.broken: set[str] = set()
         """Units that end as soon as they are started."""
-        self.running[nginx.UNIT] = self._inputs(nginx.UNIT)
+        self.running[names.NGINX_UNIT] = self._inputs(names.NGINX_UNIT)
 
     # -- what systemctl does ---------------------------------------------------------------
 
@@ -376,7 +376,7 @@ class FakeSystemd:
     def boot(self) -> None:
         """After a power cut: what is enabled starts, if it can."""
         self._loaded = self._files()
-        self.running = {nginx.UNIT: self._inputs(nginx.UNIT)}
+        self.running = {names.NGINX_UNIT: self._inputs(names.NGINX_UNIT)}
         for unit in sorted(self.enabled):
             with contextlib.suppress(AssertionError):
                 if unit not in self.running:
@@ -396,7 +396,7 @@ class FakeSystemd:
         }
 
     def _text(self, unit: str, files: Mapping[str, str]) -> str:
-        if unit == nginx.UNIT:
+        if unit == names.NGINX_UNIT:
             return ""
         assert _file(unit) in files, f"systemd does not know {unit}"
         text = files[_file(unit)] + files.get(f"{unit}.d/carrel.conf", "")
@@ -411,7 +411,7 @@ class FakeSystemd:
 
     def _inputs(self, unit: str) -> tuple[str, ...]:
         """Everything that a unit reads when it starts."""
-        if unit == nginx.UNIT:
+        if unit == names.NGINX_UNIT:
             include = Path(self._layout.nginx)
             ours = [include, *Path(self._layout.tls).glob("site.*")] if include.exists() else []
             return tuple(path.read_text() for path in ours)
@@ -466,7 +466,7 @@ class FakeServer:
         patch.setattr(files, "shutil", Trees(self.power))
         patch.setattr(nginx, "_test", self._nginx_test)
         patch.setattr(probe, "editor_alive", self._answers)
-        patch.setattr(probe, "port_open", lambda _: nginx.UNIT in self.systemd.running)
+        patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
         return self
 

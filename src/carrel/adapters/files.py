@@ -7,6 +7,7 @@ writes next to; callers resolve the links of an operator's own paths first.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -128,6 +129,19 @@ def remove_tree(path: str) -> None:
         _parent(path) as (parent, name),
     ):
         shutil.rmtree(name, dir_fd=parent)
+
+
+def remove_empty(path: str) -> None:
+    """Remove a directory if nothing is in it."""
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        _parent(path) as (parent, name),
+    ):
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
 
 
 def copy_tree(source: Path, target: str, owner: Identity) -> None:

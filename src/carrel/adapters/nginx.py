@@ -11,9 +11,9 @@ from pathlib import Path
 
 from carrel.adapters import files, process, systemd
 from carrel.adapters.process import Identity, World
+from carrel.core.names import NGINX_UNIT
 from carrel.errors import ToolFailed
 
-UNIT = "nginx.service"
 WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
 
 # $1: a directory with the new file, $2: the directory of the old one, on which it is laid.
@@ -43,10 +43,10 @@ def remove(path: str) -> None:
 
 def reload() -> None:
     """Have a running nginx read its configuration; start one that is not running."""
-    if systemd.states([UNIT])[UNIT].active == "active":
-        systemd.reload(UNIT)
+    if systemd.states([NGINX_UNIT])[NGINX_UNIT].active == "active":
+        systemd.reload(NGINX_UNIT)
     else:
-        systemd.start(UNIT)
+        systemd.start(NGINX_UNIT)
 
 
 def _test(path: str, content: str) -> None:

@@ -24,6 +24,7 @@ from carrel.core.resources import (
     Certificate,
     Directory,
     File,
+    Holds,
     Image,
     Include,
     OnChange,
@@ -121,17 +122,18 @@ class Host:
             if isinstance(step, Change) and step.before == _doubt(step.before, EDITED):
                 # Its files are mended first, and would not tell any more that it read others.
                 self._note(Create(_begun(step)))
-        stale = True
+        # Whether there are files of units that systemd has not read.
+        stale = False
         for step in plan.steps:
             told(step)
             self._note(Create(_begun(step)))
             if stale and isinstance(_made(step), Unit):
-                # systemd is asked once to read the files that the steps before have written.
                 systemd.reload_units()
                 stale = False
             self._take(step)
+            stale = stale or self._is_of_a_unit(step)
             self._note(step)
-        if any(isinstance(step, Remove) for step in plan.steps):
+        if stale:
             systemd.reload_units()
         if plan:
             self._write(self.recorded())
@@ -147,10 +149,15 @@ class Host:
             case _:
                 assert_never(step)
 
+    def _is_of_a_unit(self, step: Step) -> bool:
+        resource = step.after if isinstance(step, Change) else step.resource
+        return isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
+
     def _settle(self) -> None:
         """After an interruption: forget what is gone, or never came to be."""
         if files.text(self.layout.steps) is None:
             return
+        systemd.reload_units()
         there = self.observe().by_key()
         kept = (r for r in self.recorded() if key(r) in there or _may_come_back(r))
         self._write(State.of(kept))
@@ -193,6 +200,8 @@ class Host:
 
     def _remove(self, resource: Resource) -> None:
         match resource:
+            case Directory(holds=Holds.SHARED):
+                files.remove_empty(resource.path)
             case Directory():
                 # Accounts map their containers' ids, but root may remove whatever they made.
                 files.remove_tree(resource.path)

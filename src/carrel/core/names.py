@@ -81,6 +81,9 @@ def workspace_user(running: str) -> str | None:
 EDGE_SERVICE = "edge"
 NETWORK_UNIT = "carrel-network.service"
 SLICE = "carrel.slice"
+NGINX_UNIT = "nginx.service"
+FIREWALL_UNIT = "nftables.service"
+"""The operator's, as Debian calls them."""
 RUNTIME_DIRECTORY = "user/{uid}"
 """Below /run, as systemd's RuntimeDirectory= wants it."""
 
@@ -334,7 +337,11 @@ class HostLayout:
 
     def drop_in(self, user: str) -> str:
         """What is particular to one user's unit."""
-        return f"{self.units}/{workspace_unit(user)}.d/carrel.conf"
+        return self.addition(workspace_unit(user))
+
+    def addition(self, unit: str) -> str:
+        """Ours of the files that add to a unit."""
+        return f"{self.units}/{unit}.d/carrel.conf"
 
     def unit_file(self, unit: str) -> str:
         """The file of a unit that is no workspace."""

@@ -31,12 +31,13 @@ class Holds(StrEnum):
     """What a directory holds, and therefore whether it may ever be removed in passing."""
 
     OURS = "made by Carrel, can be made again"
+    SHARED = "other people's files too: goes when it is empty"
     DATA = "a user's data"
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory with its owner and mode. Only `OURS` may go without being asked for.
+    """A directory with its owner and mode. Only `DATA` never goes without being asked for.
 
     `skeleton`: directories inside it that are made once, with it; later they are the user's.
     """

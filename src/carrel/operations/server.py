@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from carrel.adapters import accounts, nginx, probe, systemd, workspaces
+from carrel.adapters import accounts, probe, systemd, workspaces
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.backends import facts, images
@@ -242,16 +242,16 @@ class ServerPlace:
             return self._alive(name)
         if probe.port_open(HTTPS):
             return True
-        if not systemd.states([nginx.UNIT])[nginx.UNIT].alive:
-            raise self._failed(name, nginx.UNIT)
+        if not systemd.states([names.NGINX_UNIT])[names.NGINX_UNIT].alive:
+            raise self._failed(name, names.NGINX_UNIT)
         return False
 
     def running(self, site: Site) -> Mapping[str, Running]:
         """What systemd says of each, and whether it answers."""
         units = {user.name: names.workspace_unit(user.name) for user in site.users}
-        states = systemd.states([nginx.UNIT, *units.values()])
+        states = systemd.states([names.NGINX_UNIT, *units.values()])
         alive = probe.port_open(HTTPS)
-        found = {names.EDGE_SERVICE: Running(_condition(states[nginx.UNIT], answers=alive))}
+        found = {names.EDGE_SERVICE: Running(_condition(states[names.NGINX_UNIT], answers=alive))}
         kills = oom.last(systemd.kernel_messages(oom.PATTERN, lines=200))
         now = probe.uptime()
         for name, unit in units.items():
@@ -279,7 +279,7 @@ class ServerPlace:
 
     def log(self, name: str, *, lines: int, follow: bool) -> int:
         """Hand a unit's journal to the terminal."""
-        unit = nginx.UNIT if name == names.EDGE_SERVICE else names.workspace_unit(name)
+        unit = names.NGINX_UNIT if name == names.EDGE_SERVICE else names.workspace_unit(name)
         return systemd.journal(unit, lines=lines, follow=follow)
 
     def execute(self, user: str, command: tuple[str, ...], *, terminal: bool) -> int:

@@ -20,6 +20,7 @@ from carrel.core.resources import (
     Certificate,
     Directory,
     File,
+    Holds,
     Image,
     Include,
     OnChange,
@@ -78,6 +79,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     rules = nftables.rules(around.ids[user.name].uid for user in site.users)
     unit = systemd.network(layout)
     file = layout.unit_file(names.NETWORK_UNIT)
+    yield from _addition(layout, names.FIREWALL_UNIT, systemd.firewall())
     yield File(layout.network, ROOT, 0o644, rules)
     yield File(file, ROOT, 0o644, unit)
     yield Unit(
@@ -103,7 +105,20 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield Directory(layout.pages, ROOT, 0o755)
     for name, page in pages.all_pages(site.domain, HTTPS).items():
         yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
+    yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
     yield Include(layout.nginx, nginx.config(settings), certificate)
+
+
+def _addition(layout: HostLayout, unit: str, content: str) -> Iterator[Resource]:
+    """A drop-in for a unit that is the operator's."""
+    file = layout.addition(unit)
+    yield _with_drop_ins(file)
+    yield File(file, ROOT, 0o644, content)
+
+
+def _with_drop_ins(file: str) -> Directory:
+    """The directory of a drop-in: `systemctl edit` puts the operator's own beside it."""
+    return Directory(file.rpartition("/")[0], ROOT, 0o755, Holds.SHARED)
 
 
 def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
@@ -122,7 +137,7 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     root_file, socket_file = map(layout.unit_file, (root_unit, socket_unit))
     yield File(root_file, ROOT, 0o644, root)
     yield File(socket_file, ROOT, 0o644, sockets)
-    yield Directory(layout.drop_in(user.name).rpartition("/")[0], ROOT, 0o755)
+    yield _with_drop_ins(layout.drop_in(user.name))
     yield File(layout.drop_in(user.name), ROOT, 0o644, drop_in)
     yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
     if user.suspended:

@@ -27,6 +27,13 @@ def quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
+# $$ keeps systemd from expanding them; the shell is quiet when we stopped it ourselves.
+_FAREWELL = (
+    '[ "$$SERVICE_RESULT" = success ] || echo "The workspace of %i ended by itself '
+    '($$EXIT_CODE, $$EXIT_STATUS). It is started again; after six times in five minutes, no more."'
+)
+
+
 def template(layout: HostLayout) -> str:
     """The unit that every workspace is an instance of; %i is the user."""
     return f"""\
@@ -37,7 +44,7 @@ Requires={names.NETWORK_UNIT}
 Wants=network-online.target
 After=network-online.target {names.NETWORK_UNIT}
 # Somebody whose workspace ends at once, again and again, gets a rest; `carrel status` says so.
-StartLimitIntervalSec=120
+StartLimitIntervalSec=300
 StartLimitBurst=6
 
 [Service]
@@ -52,6 +59,7 @@ Environment=CONTAINERS_STORAGE_CONF={layout.engine}/storage.conf
 Environment=LANG=C.UTF-8
 Restart=always
 RestartSec=2
+ExecStopPost=-/bin/sh -c '{_FAREWELL}'
 TimeoutStartSec=180
 TimeoutStopSec=40
 KillMode=mixed
@@ -220,15 +228,37 @@ WantedBy=multi-user.target
 """
 
 
+def nginx() -> str:
+    """What Carrel adds to the operator's nginx: that it comes back when it was killed."""
+    return f"""\
+{MADE_BY}[Service]
+Restart=on-failure
+RestartSec=1
+"""
+
+
+def firewall() -> str:
+    """What Carrel adds to the operator's nftables: that ours come back when all rules were flushed.
+
+    Debian's unit flushes them when it starts, is reloaded, and stops. A dependency would restart
+    the rules' unit, and with it all workspaces.
+    """
+    again = f"-/usr/bin/systemctl --no-block reload {names.NETWORK_UNIT}"
+    return f"""\
+{MADE_BY}[Service]
+ExecStartPost={again}
+ExecReload={again}
+ExecStopPost={again}
+"""
+
+
 def network(layout: HostLayout) -> str:
     """The rules of what workspaces reach; a workspace does not start without them."""
     return f"""\
 {MADE_BY}[Unit]
 Description=Carrel: what workspaces cannot reach
 Documentation=man:carrel(1)
-# Debian's nftables.service flushes all rules when it starts.
 After=nftables.service
-PartOf=nftables.service
 Before=network-pre.target
 Wants=network-pre.target
 

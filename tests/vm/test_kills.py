@@ -1,0 +1,90 @@
+"""Whatever is killed comes back by itself, and the journal says so in a sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from carrel.backends.waiting import until
+from servers import Server
+
+UNIT = "carrel-workspace@dan.service"
+CGROUP = f"/sys/fs/cgroup/carrel.slice/{UNIT}"
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/carrel.conf"
+SECONDS = 240
+
+
+@pytest.mark.parametrize(
+    "victims",
+    [
+        "pgrep --uid carrel-dan --full out/node/entry.js",
+        "pgrep --uid carrel-dan --exact conmon",
+        f"find {CGROUP} -name cgroup.procs -exec cat {{}} +",
+    ],
+    ids=["code-server", "conmon", "the whole container"],
+)
+def test_a_workspace_comes_back(server: Server, victims: str) -> None:
+    server.answers("dan")
+    before = server.started("dan", "bob")
+    since = server.run(f"date +@%s; kill -KILL $({victims})").strip()
+    until(
+        lambda: server.started("dan")["dan"] not in (before["dan"], ""),
+        seconds=SECONDS,
+        what="another run",
+    )
+    server.shows_workbench("dan")
+    said = server.run(f"journalctl --unit={UNIT} --since={since} --output=cat")
+    assert said.count("The workspace of dan ended by itself (") == 1, said
+    assert server.started("bob") == {"bob": before["bob"]}
+
+
+def test_nginx_comes_back_and_no_workspace_notices(server: Server) -> None:
+    before = server.started("dan", "bob")
+    server.run("systemctl kill --kill-whom=main --signal=KILL nginx.service")
+    until(lambda: server.alive("bob"), seconds=SECONDS, what="nginx")
+    assert server.alive("dan")
+    assert server.started("dan", "bob") == before
+    said = server.run("journalctl --unit=nginx --lines=20 --output=cat")
+    assert "nginx.service: Main process exited, code=killed, status=9/KILL" in said
+
+
+@pytest.mark.parametrize("verb", ["restart", "reload", "stop"])
+def test_our_rules_come_back_when_nftables_has_flushed_all(server: Server, verb: str) -> None:
+    before = server.started("dan", "bob")
+    server.run("systemctl start nftables.service")
+    rules = server.run("nft --stateless list table inet carrel")
+    server.run(
+        f"""
+        nft add table inet theirs
+        systemctl {verb} nftables.service
+        """
+    )
+    found = server.run("nft list tables; until nft --stateless list table inet carrel; do :; done")
+    assert "theirs" not in found
+    assert found.endswith(rules)
+    assert server.started("dan", "bob") == before
+
+
+def test_one_that_cannot_start_is_given_up_and_apply_brings_it_back(server: Server) -> None:
+    before = server.started("bob")
+    server.run(
+        f"""
+        sed -i s,/run/carrel/editor.sock,/nowhere/editor.sock, {DROP_IN}
+        systemctl daemon-reload
+        systemctl restart --no-block {UNIT}
+        """
+    )
+    until(lambda: condition(server) == "failed", seconds=SECONDS, what="giving up")
+    assert server.steps() != []
+    server.carrel("apply")
+    server.shows_workbench("dan")
+    assert server.steps() == []
+    assert server.started("bob") == before
+
+
+def condition(server: Server) -> str:
+    """What `carrel status` calls the state of dan's workspace."""
+    found = json.loads(server.carrel("status", "--json", status=None).output)
+    [state] = [user["state"] for user in found["users"] if user["name"] == "dan"]
+    return str(state)
