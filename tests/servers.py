@@ -52,10 +52,15 @@ class Server:
     # -- its operator ------------------------------------------------------------------------
 
     def carrel(
-        self, *arguments: str, status: int | None = 0, seconds: float = COMMAND_SECONDS
+        self,
+        *arguments: str,
+        status: int | None = 0,
+        given: str = "",
+        seconds: float = COMMAND_SECONDS,
     ) -> Result:
-        """Run the command line as root; `status` None takes any exit status."""
-        result = self.guest.run(shlex.join(("carrel", *arguments)), check=False, seconds=seconds)
+        """Run the command line as root, `given` its input; `status` None takes any exit status."""
+        script = f"printf %s {shlex.quote(given)} | {shlex.join(('carrel', *arguments))}"
+        result = self.guest.run(script, check=False, seconds=seconds)
         if status is not None:
             said = f"{arguments}: {result.output}\n{result.errors}"
             assert result.status == status, said
@@ -77,6 +82,23 @@ class Server:
         found = dict(re.findall(r"Id=carrel-workspace@(\w+)\.service\nInvocationID=(\w*)", said))
         assert set(found) == set(users), said
         return found
+
+    def property(self, user: str, name: str) -> str:
+        """What systemd says of the user's unit."""
+        unit = f"carrel-workspace@{user}.service"
+        return self.run(f"systemctl show --property={name} --value {unit}").strip()
+
+    def traces(self, user: str) -> str:
+        """The files of Carrel's and systemd's that name a user, and the account's processes."""
+        return self.run(
+            f"""
+            find /etc/systemd /run/systemd/units /var/lib/carrel /run/carrel /run/carrel-root \
+                -maxdepth 3 '(' -name '*[-@]{user}*' -o -name {user} -o -name '{user}.*' ')'
+            grep --recursive --files-with-matches --word-regexp {user} \
+                /etc/systemd /etc/nginx /var/lib/carrel/nginx || true
+            pgrep --uid carrel-{user} --list-full || true
+            """
+        )
 
     def steps(self) -> list[str]:
         """What `carrel apply` would do now, as `carrel plan` says it."""

@@ -17,6 +17,7 @@ from carrel.adapters.systemd import UnitState
 from carrel.backends import disk, record
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import Shelf, digest_of
+from carrel.core import names
 from carrel.core.names import HostLayout
 from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
 from carrel.core.resources import (
@@ -212,8 +213,7 @@ class Host:
             case Include():
                 nginx.remove(resource.path)
             case Unit():
-                systemd.disable(resource.name)
-                systemd.stop([resource.name, *resource.parts])
+                _end(resource)
             case Image():
                 self.shelf.discard(digest_of(resource.reference))
             case Account():
@@ -222,6 +222,16 @@ class Host:
                 raise AssertionError(NO_SERVICES)
             case _:
                 assert_never(resource)
+
+
+def _end(unit: Unit) -> None:
+    systemd.disable(unit.name)
+    units = [unit.name, *unit.parts]
+    systemd.stop(units)
+    for name in units:
+        if name.endswith(".mount"):
+            # For nginx, who has a directory there is somebody.
+            files.remove_empty(names.mount_point(name))
 
 
 def _made(step: Step) -> Resource | None:

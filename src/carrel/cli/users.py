@@ -41,7 +41,9 @@ def _next(done: Done) -> None:
     if done.password_file:
         console.note(f"The password is in {done.password_file}.")
     if not done.running:
-        console.note("The site is not running; `carrel up` brings this into effect.")
+        console.note(
+            "The site is not running; `carrel up`, on a server `carrel apply`, brings this into effect."
+        )
 
 
 @user.command()

@@ -13,7 +13,7 @@ RESERVED_NAMES = frozenset(
     "root daemon bin sys sync games man lp mail news uucp proxy backup list irc nobody systemd "
     "messagebus sshd nginx http https ftp www api admin administrator app apps auth login logout "
     "mx ns ns1 ns2 smtp imap pop static assets cdn docs help status support carrel gateway "
-    "activator localhost default welcome public private test internal".split()
+    "activator build local localhost default welcome public private test internal".split()
 )
 """System accounts, and host names that people would mistake for part of the service."""
 
@@ -96,6 +96,11 @@ def account(user: str) -> str:
 def mount_unit(path: str) -> str:
     """Systemd's name for the mount at `path`: systemd-escape(1) for the paths that we use."""
     return path.strip("/").replace("-", "\\x2d").replace("/", "-") + ".mount"
+
+
+def mount_point(unit: str) -> str:
+    """The path that `mount_unit` gave this name."""
+    return "/" + unit.removesuffix(".mount").replace("-", "/").replace("\\x2d", "-")
 
 
 @dataclass(frozen=True, slots=True)

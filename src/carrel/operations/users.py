@@ -12,7 +12,7 @@ from carrel.backends.protocol import Told
 from carrel.config import edit, load, secrets
 from carrel.core import guard, names
 from carrel.core.plan import diff
-from carrel.core.resources import Directory, Holds, State
+from carrel.core.resources import Account, Directory, Holds, State, key
 from carrel.core.site import SecretFile
 from carrel.errors import ConfigError, Conflict
 from carrel.operations import converge
@@ -35,20 +35,26 @@ class Done:
 
 
 def add(place: Place, name: str, password: str | None, told: Told) -> Done:
-    """A new user with a new password file; `password` None makes one up."""
+    """A new user with a new password file; `password` None makes one up.
+
+    Somebody who was here before has the old password again, unless another is given.
+    """
     load.check_user_name(name)
     path = _password_path(place, name)
-    if path.exists():
+    back = path.exists()
+    if back and password is not None:
         raise Conflict(
-            f"There is already a file {path}. Nothing was changed.",
-            fix="move it away, or add the user to the configuration by hand with that password_file",
+            f"{name} has a password already, in {path}. Nothing was changed.",
+            fix=f"add {name} without a password, then change it with `carrel user passwd {name}`",
         )
     text = edit.add_user(load.read(place.config), name, f"{SECRETS}/{name}")
-    _write_password(path, password)
+    if not back:
+        _write_password(path, password)
     try:
         _save(place, text)
     except BaseException:
-        files.remove_file(str(path))
+        if not back:
+            files.remove_file(str(path))
         raise
     return Done(str(path), running=_bring_about(place, told))
 
@@ -84,11 +90,13 @@ def remove(place: Place, name: str, told: Told, *, delete_data: bool) -> Done:
     _save(place, edit.remove_user(load.read(place.config), name))
     running = _bring_about(place, told)
     if delete_data:
-        _delete(place, data, told)
+        _delete(place, name, data, told)
+        files.remove_file(str(_password_path(place, name)))
     return Done(running=running, kept="" if delete_data else data)
 
 
-def _delete(place: Place, data: str, told: Told) -> None:
+def _delete(place: Place, name: str, data: str, told: Told) -> None:
+    """Remove a user's data; on a server also the account, which owned nothing else."""
     store = place.store
     with store.locked():
         now = store.observe()
@@ -99,7 +107,12 @@ def _delete(place: Place, data: str, told: Told) -> None:
             and r.holds is Holds.DATA
             and (r.path == data or r.path.startswith(f"{data}/"))
         )
-        rest = State.of(r for r in now if not (isinstance(r, Directory) and r.path in doomed))
+        account = Account(names.account(name), "")
+        rest = State.of(
+            r
+            for r in now
+            if not (isinstance(r, Directory) and r.path in doomed) and key(r) != key(account)
+        )
         steps = diff(now, rest)
         guard.check(steps, may_stop=frozenset(), may_delete=doomed)
         store.apply(steps, told)

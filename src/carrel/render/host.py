@@ -139,9 +139,9 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     yield File(socket_file, ROOT, 0o644, sockets)
     yield _with_drop_ins(layout.drop_in(user.name))
     yield File(layout.drop_in(user.name), ROOT, 0o644, drop_in)
-    yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
     if user.suspended:
         return
+    yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
     yield Unit(
         names.workspace_unit(user.name),
         _digest(
