@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 
@@ -161,3 +161,7 @@ class Facts:
 
     title: str
     rows: tuple[Fact, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
