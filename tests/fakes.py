@@ -465,7 +465,7 @@ class FakeServer:
         patch.setattr(files, "os", Disk(self.power))
         patch.setattr(files, "shutil", Trees(self.power))
         patch.setattr(nginx, "_test", self._nginx_test)
-        patch.setattr(probe, "editor_alive", self._answers)
+        patch.setattr(probe, "healthy", self._answers)
         patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
         return self

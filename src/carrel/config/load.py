@@ -200,6 +200,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 limits=_limits(table.limits, everyone),
                 port=table.port,
                 suspended=table.suspended,
+                ai_token=table.ai_token,
             )
             for name, table in document.users.items()
         ),

@@ -213,6 +213,9 @@ class UserTable(Strict):
     suspended: bool = Field(
         default=False, description="keep the workspace stopped; `carrel user suspend` sets it"
     )
+    ai_token: int = Field(
+        1, ge=1, description="the number of the user's token; `carrel ai key rotate` raises it"
+    )
 
 
 class Document(Strict):

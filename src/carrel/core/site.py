@@ -104,6 +104,8 @@ class User:
     port: int | None = None
     suspended: bool = False
     """Whether the workspace is stopped until the operator says otherwise; the data stay."""
+    ai_token: int = 1
+    """Which of the tokens that the AI gateway knows the user by: another number, another token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,11 @@ class Site:
     image: ImageRecipe = field(default_factory=ImageRecipe)
     ai: Ai = field(default_factory=Ai)
     local_port: int = 8443
+
+    @property
+    def has_gateway(self) -> bool:
+        """Whether people's agents speak to the AI gateway."""
+        return self.ai.mode is AiMode.GATEWAY
 
     def user(self, name: str) -> User | None:
         """The user called `name`, or None."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
+from carrel.core import names
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
@@ -50,6 +51,17 @@ class Running:
     condition: Condition
     detail: str = ""
     usage: Usage | None = None
+
+
+def title(name: str) -> str:
+    """What people call what the commands call `name`."""
+    match name:
+        case names.EDGE_SERVICE:
+            return "The edge (nginx)"
+        case names.GATEWAY:
+            return "The AI gateway"
+        case _:
+            return f"The workspace of {name}"
 
 
 class Store(Backend, Protocol):
