@@ -6,9 +6,11 @@ The managed configuration at /etc/opencode beats the user's own and the project'
 
 from __future__ import annotations
 
+from carrel.core import gateway, names
+from carrel.core.gateway import Upstream
 from carrel.core.names import api_key_variable
 from carrel.core.resources import Entry
-from carrel.core.site import Ai, AiMode, Provider
+from carrel.core.site import Ai, AiMode, Provider, Wire
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -29,17 +31,54 @@ def key_entries(ai: Ai) -> tuple[Entry, ...]:
 
 def agent_config(ai: Ai) -> Json:
     """The managed opencode.json."""
-    providers = usable_providers(ai)
+    if ai.mode is AiMode.GATEWAY:
+        offered: dict[str, Json] = {p.name: _through_gateway(p) for p in _upstreams(ai)}
+        model = gateway.default_model(ai)
+    else:
+        offered = {provider.name: _provider(provider) for provider in usable_providers(ai)}
+        model = ai.model if offered else ""
     config: dict[str, Json] = {
         "autoupdate": False,
         "share": "disabled",
-        "enabled_providers": [provider.name for provider in providers],
-        "provider": {provider.name: _provider(provider) for provider in providers},
+        **_providers(ai, offered),
+        "provider": offered,
     }
-    if providers and ai.model:
-        config["model"] = ai.model
-        config["small_model"] = ai.model
+    if model:
+        config["model"] = model
+        config["small_model"] = model
     return config
+
+
+def _providers(ai: Ai, offered: dict[str, Json]) -> dict[str, Json]:
+    if ai.mode is AiMode.GATEWAY and ai.allow_own_keys:
+        # All but opencode's own, which would take prompts from everybody, without a key.
+        return {"disabled_providers": ["opencode"]}
+    return {"enabled_providers": list(offered)}
+
+
+def _upstreams(ai: Ai) -> tuple[Upstream, ...]:
+    """The gateway's providers; before there is one, its own voice, which says what to do."""
+    return gateway.upstreams(ai) or (gateway.VOICE,)
+
+
+def _through_gateway(provider: Upstream) -> Json:
+    models = [model for model, _ in provider.models]
+    return {
+        "name": provider.name.capitalize(),
+        "npm": _library(provider),
+        # Of providers that it knows, opencode would offer every model there is.
+        "whitelist": list(models),
+        "models": {model: {} for model in models},
+        "options": {
+            "baseURL": f"{names.AI_ADDRESS}/{provider.name}/v1",
+            "apiKey": f"{{env:{names.AI_TOKEN}}}",
+        },
+    }
+
+
+def _library(provider: Upstream) -> str:
+    """Which of opencode's built-in libraries speaks the provider's language."""
+    return "@ai-sdk/anthropic" if provider.wire is Wire.ANTHROPIC else "@ai-sdk/openai-compatible"
 
 
 def _provider(provider: Provider) -> Json:

@@ -255,8 +255,13 @@ class LocalLayout:
 
     @property
     def gateway(self) -> str:
-        """The gateway's own directory: its books."""
+        """The gateway's own directory."""
         return f"{self.state}/{GATEWAY}"
+
+    @property
+    def books(self) -> str:
+        """What everybody used of the AI, and what it cost: SQLite."""
+        return f"{self.gateway}/books.sqlite"
 
     @property
     def gateway_config(self) -> str:
@@ -364,8 +369,13 @@ class HostLayout:
 
     @property
     def gateway(self) -> str:
-        """The gateway's own directory: its books."""
+        """The gateway's own directory."""
         return f"{self.state}/{GATEWAY}"
+
+    @property
+    def books(self) -> str:
+        """What everybody used of the AI, and what it cost: SQLite."""
+        return f"{self.gateway}/books.sqlite"
 
     @property
     def gateway_config(self) -> str:
