@@ -280,7 +280,7 @@ class FakeSystemd:
     """
 
     NAMES = (
-        "states", "reload_units", "enable", "disable", "start", "stop", "reload", "kernel_messages",
+        "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload", "kernel_messages",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:
@@ -312,6 +312,10 @@ class FakeSystemd:
     def reload_units(self) -> None:
         self._power.spend()
         self._loaded = self._files()
+
+    def realize(self, slice_: str) -> None:
+        assert Path(self._layout.unit_file(slice_)).exists()
+        self._power.spend()
 
     def enable(self, unit: str) -> None:
         assert _file(unit) in self._files(), f"there is no unit file of {unit}"
