@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from carrel.core import prices
 from carrel.core.names import api_key_variable
-from carrel.core.site import Ai, AiLimits, Price, Unpriced, User, WhenFull, Wire
+from carrel.core.site import Ai, AiLimits, Price, Provider, Unpriced, User, WhenFull, Wire
 
 SOCKET = "ai.sock"
 """The gateway's socket in each person's directory."""
@@ -121,11 +121,17 @@ def upstreams(ai: Ai) -> tuple[Upstream, ...]:
                 name=provider.name,
                 wire=provider.wire,
                 base_url=provider.base_url or prices.BASE_URLS.get(provider.name, ""),
-                models=tuple((model, known.get(model)) for model in provider.models or known),
+                models=tuple((model, known.get(model)) for model in offered_models(provider)),
                 needs_key=not provider.base_url,
             )
         )
     return tuple(found)
+
+
+def offered_models(provider: Provider) -> tuple[str, ...]:
+    """The models of a provider by its own names: as configured, or all with a known price."""
+    known = {**prices.SHIPPED.get(provider.name, {}), **dict(provider.prices)}
+    return provider.models or tuple(known)
 
 
 def default_model(ai: Ai) -> str:

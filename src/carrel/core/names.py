@@ -155,6 +155,11 @@ class LocalLayout:
         return f"{self.state}/state.json"
 
     @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.state}/gateway/books.sqlite"
+
+    @property
     def run(self) -> str:
         """Sockets of the site."""
         return f"{self.runtime}/{self.site}"
@@ -255,6 +260,11 @@ class HostLayout:
     def journal(self) -> str:
         """The record of what Carrel made."""
         return f"{self.state}/state.json"
+
+    @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.state}/gateway/books.sqlite"
 
     @property
     def steps(self) -> str:
