@@ -280,7 +280,8 @@ class FakeSystemd:
     """
 
     NAMES = (
-        "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload", "kernel_messages",
+        "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload",
+        "kernel_messages",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:

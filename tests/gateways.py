@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -148,6 +149,9 @@ class RealGateway:
     secrets: dict[str, str] = field(default_factory=dict)
     program: Program | None = None
     options: tuple[str, ...] = ()
+    account: str = ""
+    before: str = ""
+    """Python to run in the daemon first: a test that waits for a clock sets it faster."""
 
     @staticmethod
     def of(folder: Path, provider: Provider | None, limits: AiLimits, *users: str) -> RealGateway:
@@ -181,6 +185,8 @@ class RealGateway:
         self._replace(self.file, document(self.settings), 0o644)
         lines = "".join(f"{name}={value}\n" for name, value in self.secrets.items())
         self._replace(Path(self.settings.secrets), lines, 0o600)
+        if self.account:
+            shutil.chown(self.settings.secrets, self.account)
 
     def change(self, **changes: Any) -> None:
         """Change the settings."""
@@ -194,7 +200,12 @@ class RealGateway:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.write()
-        command = [sys.executable, *self.options, "-m", "carrel.services.gateway", str(self.file)]
+        module = ["-m", "carrel.services.gateway"]
+        if self.before:
+            run = "import runpy; runpy.run_module('carrel.services.gateway', run_name='__main__')"
+            module = ["-c", f"{self.before}; {run}"]
+        command = [sys.executable, *self.options, *module, str(self.file)]
+        command += ["--account", self.account] if self.account else []
         self.program = Program(command, self.folder / "gateway.log")
         until(lambda: self.health() is not None, seconds=20, what="gateway")
 

@@ -271,7 +271,7 @@ class Provider:
 
 
 async def paced(model: str, events: list[Json]) -> AsyncIterator[tuple[int, Json]]:
-    for number, event in enumerate(events):
+    for number, event in enumerate(events[:4] if model == "endless" else events):
         if model == "slow":
             await asyncio.sleep(0.05)
         if model == "stuck" and number == 4:

@@ -159,7 +159,17 @@ def reader(path: str) -> sqlite3.Connection | None:
     """The books to read, also while the gateway writes them; None if there are none yet."""
     if not Path(path).is_file():
         return None
-    return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    if made is None:
+        # The gateway is about to make them.
+        connection.close()
+        return None
+    return connection
 
 
 def sums(

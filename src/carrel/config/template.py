@@ -23,10 +23,10 @@ processes = 1024
 base = "{storage}"            # one directory per user: workspace, config, home
 
 {where}
-# The AI agent. With "shared-keys" the keys are in every workspace's environment, where its user can
-# read them: set a spending limit at the provider.
+# The AI agent. With "gateway" keys stay on the host, and what people spend is counted and limited.
+# With "shared-keys" the keys are in every workspace's environment, where its user can read them.
 [ai]
-mode = "off"                     # shared-keys | off
+mode = "off"                     # gateway | shared-keys | off
 # [ai.providers.anthropic]
 # api_key_file = "secrets/anthropic"
 # [ai.providers.mine]            # any OpenAI-compatible server

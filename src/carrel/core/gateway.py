@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from carrel.core import names, prices
-from carrel.core.site import Ai, AiLimits, Price, Unpriced, User, WhenFull, Wire
+from carrel.core.site import Ai, AiLimits, Price, Provider, Unpriced, User, WhenFull, Wire
 
 STAND_IN, STAND_IN_MODEL = "carrel", "assistant"
 """The provider and the model that answer as long as no provider is configured."""
@@ -116,11 +116,17 @@ def upstreams(ai: Ai) -> tuple[Upstream, ...]:
                 name=provider.name,
                 wire=provider.wire,
                 base_url=provider.base_url or prices.BASE_URLS.get(provider.name, ""),
-                models=tuple((model, known.get(model)) for model in provider.models or known),
+                models=tuple((model, known.get(model)) for model in offered_models(provider)),
                 needs_key=not provider.base_url,
             )
         )
     return tuple(found)
+
+
+def offered_models(provider: Provider) -> tuple[str, ...]:
+    """The models of a provider by its own names: as configured, or all with a known price."""
+    known = {**prices.SHIPPED.get(provider.name, {}), **dict(provider.prices)}
+    return provider.models or tuple(known)
 
 
 def default_model(ai: Ai) -> str:

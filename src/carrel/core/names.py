@@ -173,6 +173,11 @@ class LocalLayout:
         return f"{self.state}/state.json"
 
     @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
+
+    @property
     def run(self) -> str:
         """Sockets of the site."""
         return f"{self.runtime}/{self.site}"
@@ -259,11 +264,6 @@ class LocalLayout:
         return f"{self.state}/{GATEWAY}"
 
     @property
-    def books(self) -> str:
-        """What everybody used of the AI, and what it cost: SQLite."""
-        return f"{self.gateway}/books.sqlite"
-
-    @property
     def gateway_config(self) -> str:
         """What the gateway is told, without secrets."""
         return f"{self.state}/gateway.json"
@@ -319,6 +319,11 @@ class HostLayout:
         return f"{self.state}/state.json"
 
     @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
+
+    @property
     def steps(self) -> str:
         """What was done since the journal was written."""
         return f"{self.state}/steps.jsonl"
@@ -371,11 +376,6 @@ class HostLayout:
     def gateway(self) -> str:
         """The gateway's own directory."""
         return f"{self.state}/{GATEWAY}"
-
-    @property
-    def books(self) -> str:
-        """What everybody used of the AI, and what it cost: SQLite."""
-        return f"{self.gateway}/books.sqlite"
 
     @property
     def gateway_config(self) -> str:

@@ -176,7 +176,8 @@ class Meter:
 
 def _parsed(text: bytes) -> object:
     try:
-        value: Any = json.loads(text)
+        # Decoded here: json would look for other encodings, and import them.
+        value: Any = json.loads(text.decode())
     except (ValueError, RecursionError):
         return None
     return value

@@ -59,6 +59,11 @@ class LocalPlace:
         return str(self.config.resolve().parent / "ca.crt")
 
     @property
+    def books(self) -> str:
+        """In the gateway's own directory."""
+        return self.layout.books
+
+    @property
     def ready_seconds(self) -> float:
         """A minute is a hundred times what it takes."""
         return 60

@@ -94,6 +94,10 @@ class Place(Protocol):
         """Where people find the local authority's certificate."""
 
     @property
+    def books(self) -> str:
+        """Where the AI gateway writes what it counted."""
+
+    @property
     def ready_seconds(self) -> float:
         """How long a workspace may take until it answers."""
 

@@ -57,6 +57,11 @@ class ServerPlace:
         return f"{self.layout.config}/ca.crt"
 
     @property
+    def books(self) -> str:
+        """In the gateway's own directory."""
+        return self.layout.books
+
+    @property
     def ready_seconds(self) -> float:
         """Half a minute is usual on a slow machine that starts many at once."""
         return 180

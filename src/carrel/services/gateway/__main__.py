@@ -29,6 +29,8 @@ def main() -> int:
     parser.add_argument("--account", help="become this account first (root only)")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    # It would write what somebody sends that is no HTTP; faults of ours are told by `door`.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     trust = ssl.create_default_context()
     allow_many_files()
     if arguments.account:

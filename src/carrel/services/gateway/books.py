@@ -35,9 +35,13 @@ class Before:
 
 
 class Books:
-    """The books of one gateway. `opened` is called once, from the thread, with what the file held."""
+    """The books of one gateway.
 
-    def __init__(self, path: str, opened: Callable[[Before], None]) -> None:
+    `opened` is called from the thread: once with what the file held, and before that once with None if
+    it cannot be opened at first.
+    """
+
+    def __init__(self, path: str, opened: Callable[[Before | None], None]) -> None:
         self._path = path
         self._opened = opened
         self._connection: sqlite3.Connection | None = None
@@ -142,6 +146,8 @@ class Books:
     def _give_up(self, error: Exception) -> None:
         if not self.trouble:
             log.error("the books cannot be written: %s: %s", self._path, error)
+            if not self._restored:
+                self._opened(None)
         self.trouble = str(error) or type(error).__name__
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):

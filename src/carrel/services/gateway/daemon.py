@@ -28,6 +28,7 @@ OPEN_SECONDS = 10.0
 """How long the books may take to open before the gateway starts without what they say."""
 GRACE_SECONDS = 5.0
 """How long streams may go on after the gateway was told to end."""
+CUT_SECONDS = 0.1
 
 log = logging.getLogger("carrel.gateway")
 
@@ -73,11 +74,12 @@ class Daemon:
         settings = self._house.known.settings
         return len(settings.people), len(settings.providers)
 
-    def _books_opened(self, before: Before) -> None:
+    def _books_opened(self, before: Before | None) -> None:
         """Called from the books' thread."""
 
         def restore() -> None:
-            self._house.restore(before)
+            if before is not None:
+                self._house.restore(before)
             self._opened.set()
 
         self._loop.call_soon_threadsafe(restore)
@@ -140,7 +142,8 @@ class Daemon:
         end = self._loop.time() + GRACE_SECONDS
         while self._house.ledger.all.open and self._loop.time() < end:
             await asyncio.sleep(0.02)
-        await asyncio.gather(*(listener.door.shutdown(0) for listener in listeners))
+        # For aiohttp, no seconds at all would mean for ever.
+        await asyncio.gather(*(listener.door.shutdown(CUT_SECONDS) for listener in listeners))
 
 
 def _notify(state: str) -> None:

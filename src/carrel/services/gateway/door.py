@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import re
 import time
 
@@ -27,6 +28,8 @@ from carrel.services.gateway.settings import Known
 
 BODY_SECONDS = 60
 """How long a body may take; a larger one than a person sends by hand takes milliseconds on a socket."""
+
+log = logging.getLogger("carrel.gateway")
 
 FREE = Price(0, 0, 0, 0)
 _SESSION = re.compile(r"[!-~]{1,128}")
@@ -60,14 +63,24 @@ class Door:
         try:
             return await self._admit(request, target)
         except Denied as denied:
-            self._house.metrics.add("refused_total", reason=denied.why)
-            headers = {"Retry-After": str(denied.retry_after)} if denied.retry_after else None
-            return web.Response(
-                status=denied.status,
-                body=wire.error(shape, denied.status, denied.sentence, denied.why),
-                content_type=standin.JSON,
-                headers=headers,
-            )
+            return self._denied(shape, denied)
+        except ConnectionError:
+            # The client is gone; there is nobody to tell.
+            raise
+        except Exception:
+            log.exception("a fault of the gateway itself")
+            sentence = "The AI gateway has a fault of its own; it is in the log of this server."
+            return self._denied(shape, Denied(500, "fault", sentence))
+
+    def _denied(self, shape: Wire, denied: Denied) -> web.Response:
+        self._house.metrics.add("refused_total", reason=denied.why)
+        headers = {"Retry-After": str(denied.retry_after)} if denied.retry_after else None
+        return web.Response(
+            status=denied.status,
+            body=wire.error(shape, denied.status, denied.sentence, denied.why),
+            content_type=standin.JSON,
+            headers=headers,
+        )
 
     async def _admit(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
         known = self._house.known

@@ -79,7 +79,7 @@ def mark(path: str) -> Mark:
 def read(file: str) -> Gateway:
     """What gateway.json says. Raises `Invalid`."""
     try:
-        value = json.loads(Path(file).read_bytes())
+        value = json.loads(Path(file).read_bytes().decode())
         settings = _value(Gateway, value, "")
     except OSError as error:
         raise Invalid(f"{file} cannot be read: {error.strerror}") from None
