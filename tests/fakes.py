@@ -424,9 +424,7 @@ class FakeSystemd:
         text = self._text(unit, files)
         needed = [u for u in sorted(self._needs(text)) if u.endswith(".mount")]
         read = [text, *(self._text(u, files) for u in needed)]
-        for path in map(Path, self._paths(text)):
-            inside = path / "opencode.json"
-            read += [p.read_text() for p in (path, inside) if p.is_file()]
+        read += [p.read_text() for p in map(Path, self._paths(text)) if p.is_file()]
         return tuple(read)
 
 

@@ -10,6 +10,7 @@ import click
 
 from carrel.adapters.books import By, Sum
 from carrel.cli import console
+from carrel.cli.ai_keys import key
 from carrel.cli.options import config_option, json_option, target_option
 from carrel.config import load
 from carrel.core.budget import dollars
@@ -24,7 +25,10 @@ BAR = 24
 
 @click.group()
 def ai() -> None:
-    """What the AI gateway counted: tokens, money, budgets."""
+    """Connect AI providers; see what was used and what is left."""
+
+
+ai.add_command(key)
 
 
 @ai.command()

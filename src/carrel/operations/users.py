@@ -27,7 +27,8 @@ SECRETS = "secrets"
 class Done:
     """What a change of users led to."""
 
-    password_file: str = ""
+    secret_file: str = ""
+    """Where the new password, or key, is."""
     running: bool = False
     """Whether the site is up, so that the change is in effect."""
     kept: str = ""

@@ -184,7 +184,8 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     yield Unit(
         names.workspace_unit(user.name),
         _digest(
-            systemd.template(layout), drop_in, root, sockets, fingerprint, _agent(site),
+            # Not the agent's configuration: the next agent that somebody starts reads it.
+            systemd.template(layout), drop_in, root, sockets, fingerprint,
             engine.containers(around.machine),
         ),
         files=(layout.template, layout.drop_in(user.name), root_file, socket_file),

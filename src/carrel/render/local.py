@@ -157,14 +157,14 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         ai=layout.ai_directory(user.name),
     )
     container = workspace.container(site, user, placement, around.machine)
-    agent = json.dumps(ai.agent_config(site.ai), sort_keys=True)
     yield Service(
         name=names.workspace_service(user.name),
         account=account,
         command=podman.run(container),
         environment=engine.environment(layout),
         log=layout.log(names.workspace_service(user.name)),
-        revision=_digest(fingerprint, agent, engine.containers(around.machine)),
+        # Not the agent's configuration: the next agent that somebody starts reads it.
+        revision=_digest(fingerprint, engine.containers(around.machine)),
     )
 
 
