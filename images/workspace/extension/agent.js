@@ -79,6 +79,8 @@ async function prompt(folder, text) {
     const here = await show(folder);
     if (!(await waited(here))) return false;
     await opencode.ask(here.agent, "POST", "/tui/append-prompt", { text });
+    // Starting took a while, in which the keyboard may have gone elsewhere.
+    here.terminal.show(false);
     return true;
 }
 

@@ -149,7 +149,7 @@ class Pages {
         clearTimeout(this.idle);
         request.once("close", () => {
             this.viewers.delete(reply);
-            if (this.viewers.size === 0) this.leave();
+            if (this.viewers.size === 0 && this.listening) this.leave();
         });
     }
 

@@ -18,7 +18,7 @@ const HIDDEN = Object.freeze({ text: "", tooltip: "", loud: false, announce: nul
  */
 function reference(file, root, { selection = null, folder = false } = {}) {
     const inside = path.relative(root, file);
-    const outside = inside.startsWith("..") || path.isAbsolute(inside);
+    const outside = inside === ".." || inside.startsWith("../");
     const name = (outside ? file : inside || ".") + (folder ? "/" : "");
     return `@${name}${selection ? lines(selection) : ""}`;
 }
