@@ -1,4 +1,4 @@
-"""Decides what opencode is told: which providers and models exist, and nothing else.
+"""Decides what opencode is told: which providers and models exist, and what it asks before it does.
 
 The managed configuration at /etc/opencode beats the user's own and the project's. Without
 `enabled_providers` opencode offers hosted models for free, and prompts would leave the server.
@@ -13,6 +13,16 @@ from carrel.core.resources import Entry
 from carrel.core.site import Ai, AiMode, Provider, Wire
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+ASKED_BEFORE = (
+    *("rm", "rmdir", "unlink", "shred", "truncate", "find * -delete", "find * -exec rm"),
+    *("git push", "git clean", "git reset --hard", "git branch -D", "git stash drop"),
+    *("git checkout --", "git restore", "git rm"),
+    *("npm publish", "npx * publish", "pnpm publish", "yarn publish", "twine upload", "uv publish"),
+    *("cargo publish", "gem push", "docker push", "podman push", "gh", "glab"),
+    *("ssh", "scp", "sftp", "rsync", "ftp", "nc", "socat"),
+)
+"""The beginnings of commands that delete, or that carry something out of the workspace."""
 
 
 def usable_providers(ai: Ai) -> tuple[Provider, ...]:
@@ -40,6 +50,7 @@ def agent_config(ai: Ai) -> Json:
     config: dict[str, Json] = {
         "autoupdate": False,
         "share": "disabled",
+        "permission": permissions(),
         **_providers(ai, offered),
         "provider": offered,
     }
@@ -79,6 +90,20 @@ def _through_gateway(provider: Upstream) -> Json:
 def _library(provider: Upstream) -> str:
     """Which of opencode's built-in libraries speaks the provider's language."""
     return "@ai-sdk/anthropic" if provider.wire is Wire.ANTHROPIC else "@ai-sdk/openai-compatible"
+
+
+def permissions() -> Json:
+    """What the agent asks a person about; everything else it does by itself.
+
+    The last rule that fits counts. `rm *` is also `rm` alone. It is a question for people, not a
+    wall: whoever wants to get around it can, and what holds a workspace in is its container.
+    """
+    asked: dict[str, Json] = {f"{command} *": "ask" for command in ASKED_BEFORE}
+    return {
+        "bash": {"*": "allow", **asked},
+        # /tmp is the workspace's own, and where programs put what they need for a moment.
+        "external_directory": {"*": "ask", "/tmp/*": "allow"},  # noqa: S108 - inside the container
+    }
 
 
 def _provider(provider: Provider) -> Json:
