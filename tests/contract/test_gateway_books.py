@@ -73,7 +73,10 @@ def test_what_carrel_says_is_what_the_provider_served_to_the_token(
 
     def ask(number: int) -> int:
         user = ("ada", "ben")[number % 2]
-        body = {"model": ("plain", "long")[number % 7 == 0], "stream": number % 3 > 0}
+        body: dict[str, Any] = {
+            "model": ("plain", "long")[number % 7 == 0],
+            "stream": number % 3 > 0,
+        }
         body |= {"messages": [ASK], "input": "x" * number, "max_tokens": 90}
         headers = {"X-Session-Id": f"session-{number % 5}"}
         return gateway.ask(user, body, path=PATHS[number % 3], headers=headers).status
