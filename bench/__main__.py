@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import cold_open, machine, memory, table, throughput
+from bench import cold_open, gateway, machine, memory, table, throughput
 from bench.ground import Ground
 from bench.results import Section
 
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[Ground], Section]] = {
     "cold_open": cold_open.run,
     "throughput": throughput.run,
     "memory": memory.run,
+    "gateway": gateway.run,
 }
 RESULTS = Path(__file__).parent / "results.json"
 
