@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import cold_open, machine, memory, planning, table, throughput
+from bench import cold_open, gateway, machine, memory, planning, table, throughput
 from bench.ground import Ground
 from bench.results import Facts, Section
 
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Ground], Section | Facts]] = {
     "throughput": throughput.run,
     "memory": memory.run,
     "planning": planning.run,
+    "gateway": gateway.run,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

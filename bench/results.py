@@ -71,6 +71,34 @@ class AtLeastTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class AtMostTimes:
+    """Ours may be this many times theirs."""
+
+    factor: float
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= self.factor * theirs
+
+    def __str__(self) -> str:
+        return f"≤ {self.factor:g} x"
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Ours may be this many times theirs, and this high, in the row's unit."""
+
+    factor: float
+    amount: float
+    unit: str
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= self.factor * theirs and ours <= self.amount
+
+    def __str__(self) -> str:
+        return f"≤ {self.factor:g} x, ≤ {self.amount:g} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One comparison. `goal` None: for information."""
 

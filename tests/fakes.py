@@ -479,6 +479,8 @@ class FakeServer:
             assert Path(file).is_file(), f"nginx: there is no {file}"
 
     def _answers(self, socket: str) -> bool:
+        if socket == self.layout.gateway_admin:
+            return names.GATEWAY_UNIT in self.systemd.running
         return names.workspace_unit(Path(socket).parent.name) in self.systemd.running
 
     @property

@@ -42,14 +42,14 @@ def token(user: str) -> str:
 class Program:
     """A program that ends with the test."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], log: Path, *, output: int = subprocess.DEVNULL) -> None:
         self.log = log
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=errors,
                 env=environment,
             )
@@ -81,7 +81,8 @@ class Provider(Program):
 
     def __init__(self, folder: Path) -> None:
         script = Path(__file__).parent / "provider_server.py"
-        super().__init__([sys.executable, str(script)], folder / "provider.log")
+        command = [sys.executable, str(script)]
+        super().__init__(command, folder / "provider.log", output=subprocess.PIPE)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from carrel.core.site import EVERYONE, AiLimits, Unpriced
 from gateways import ASK, KEY, Provider, RealGateway, Reply, connect, streaming, token
 
 FREE_HAND = AiLimits(concurrent=1000)
-WIRES = {
+WIRES: dict[str, dict[str, Any]] = {
     "/desk/v1/chat/completions": {"messages": [ASK]},
     "/desk/v1/responses": {"input": "Whose desk is this?"},
     "/claude/v1/messages": {"messages": [ASK], "max_tokens": 90},
@@ -435,8 +436,8 @@ def test_started_by_root_it_becomes_the_account_before_it_opens_anything(
         status = Path(f"/proc/{gateway.program.process.pid}/status").read_text()
         assert f"Uid:\t{account.pw_uid}\t{account.pw_uid}\t{account.pw_uid}" in status
         assert "Groups:\t \n" in status
-        for path in (gateway.settings.books, gateway.socket("ada"), gateway.settings.admin):
-            assert Path(path).stat().st_uid == account.pw_uid
+        for made in (gateway.settings.books, gateway.socket("ada"), gateway.settings.admin):
+            assert Path(made).stat().st_uid == account.pw_uid
         assert gateway.chat("ada").status == 200
     finally:
         gateway.clean()

@@ -15,7 +15,8 @@ import pytest
 
 from carrel.backends.waiting import until
 from carrel.core.site import AiLimits
-from carrel.services.gateway import door, sockets
+from carrel.services.gateway import body as bodies
+from carrel.services.gateway import sockets
 from gateways import ASK, KEY, Provider, RealGateway, connect, streaming, token
 
 CHAT = "/desk/v1/chat/completions"
@@ -246,9 +247,9 @@ def test_a_body_that_never_ends_is_cut_by_its_size(gateway: RealGateway) -> None
 def test_a_body_that_trickles_is_cut_by_the_clock_and_holds_nobody_up(
     provider: Provider, tmp_path: Path
 ) -> None:
-    assert door.BODY_SECONDS <= 60
+    assert bodies.BODY_SECONDS <= 60
     slow = RealGateway.of(tmp_path, provider, replace(LIMITS, concurrent=2), "ada", "ben")
-    slow.before = "import carrel.services.gateway.door as d; d.BODY_SECONDS = 0.5"
+    slow.before = "import carrel.services.gateway.body as b; b.BODY_SECONDS = 0.5"
     try:
         slow.start()
         begun = time.monotonic()
@@ -258,6 +259,28 @@ def test_a_body_that_trickles_is_cut_by_the_clock_and_holds_nobody_up(
         assert slow.chat("ada").status == 200
     finally:
         slow.clean()
+
+
+def test_bodies_that_wait_share_one_persons_room_and_take_none_of_others(
+    provider: Provider, tmp_path: Path
+) -> None:
+    gateway = RealGateway.of(tmp_path, provider, LIMITS, "ada", "ben")
+    gateway.before = "import carrel.services.gateway.body as b; b.HELD_BYTES = 700_000"
+    start = head(CHAT, "Content-Length: 600000")
+    try:
+        gateway.start()
+        with contextlib.closing(connect(gateway.socket("ada"))) as waiting:
+            waiting.sendall(start + b" " * 500_000)
+            until(lambda: held(gateway, start) == 429, seconds=10, what="the room's end")
+            padded = BODY + b" " * 600_000
+            assert gateway.ask("ben", padded).status == 200
+        until(lambda: gateway.ask("ada", padded).status == 200, seconds=10, what="ada's room")
+    finally:
+        gateway.clean()
+
+
+def held(gateway: RealGateway, start: bytes) -> int:
+    return status(raw(gateway, start + b" " * 600_000))
 
 
 def test_a_compressed_body_is_not_opened(gateway: RealGateway) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import anthropic
 import httpx2 as httpx
@@ -13,8 +14,9 @@ from carrel.core.prices import nano
 from carrel.core.site import AiLimits
 from gateways import KEY, Provider, RealGateway, token
 
-TOOL = {"type": "object", "properties": {"at": {"type": "string"}}}
+TOOL: dict[str, object] = {"type": "object", "properties": {"at": {"type": "string"}}}
 QUESTION = "Whose desk is this?"
+ASKED: Any = [{"role": "user", "content": QUESTION}]
 ANSWER = "The desk is yours . "
 
 
@@ -70,20 +72,14 @@ def claude_of(gateway: RealGateway, user: str) -> anthropic.Anthropic:
 
 
 def test_a_chat_is_answered(oai: openai.OpenAI) -> None:
-    answer = oai.chat.completions.create(
-        model="plain", messages=[{"role": "user", "content": QUESTION}]
-    )
+    answer = oai.chat.completions.create(model="plain", messages=ASKED)
     assert answer.choices[0].message.content == ANSWER
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 6
 
 
 def test_a_chat_streams_and_tells_its_usage(oai: openai.OpenAI) -> None:
-    chunks = list(
-        oai.chat.completions.create(
-            model="plain", messages=[{"role": "user", "content": QUESTION}], stream=True
-        )
-    )
+    chunks = list(oai.chat.completions.create(model="plain", messages=ASKED, stream=True))
     words = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
     assert "".join(words) == ANSWER
     assert chunks[-1].usage is not None
@@ -92,7 +88,7 @@ def test_a_chat_streams_and_tells_its_usage(oai: openai.OpenAI) -> None:
 def test_a_chat_calls_tools(oai: openai.OpenAI) -> None:
     answer = oai.chat.completions.create(
         model="tools",
-        messages=[{"role": "user", "content": QUESTION}],
+        messages=ASKED,
         tools=[{"type": "function", "function": {"name": "look", "parameters": TOOL}}],
     )
     calls = answer.choices[0].message.tool_calls
@@ -110,27 +106,23 @@ def test_a_response_is_answered_and_streams(oai: openai.OpenAI) -> None:
 
 
 def test_a_message_is_answered_and_streams(claude: anthropic.Anthropic) -> None:
-    asked = [anthropic.types.MessageParam(role="user", content=QUESTION)]
-    answer = claude.messages.create(model="plain", max_tokens=90, messages=asked)
+    answer = claude.messages.create(model="plain", max_tokens=90, messages=ASKED)
     assert isinstance(answer.content[0], anthropic.types.TextBlock)
     assert answer.content[0].text == ANSWER
-    with claude.messages.stream(model="plain", max_tokens=90, messages=asked) as stream:
+    with claude.messages.stream(model="plain", max_tokens=90, messages=ASKED) as stream:
         assert "".join(stream.text_stream) == ANSWER
         assert stream.get_final_message().usage.output_tokens == 6
 
 
 def test_a_message_calls_tools_and_the_beta_is_served(claude: anthropic.Anthropic) -> None:
-    asked = [anthropic.types.MessageParam(role="user", content=QUESTION)]
     tool = anthropic.types.ToolParam(name="look", input_schema=TOOL)
     with claude.messages.stream(
-        model="tools", max_tokens=90, messages=asked, tools=[tool]
+        model="tools", max_tokens=90, messages=ASKED, tools=[tool]
     ) as stream:
         block = stream.get_final_message().content[0]
     assert isinstance(block, anthropic.types.ToolUseBlock)
     assert block.input == {"at": "desk"}
-    beta = claude.beta.messages.create(
-        model="plain", max_tokens=90, messages=[{"role": "user", "content": QUESTION}]
-    )
+    beta = claude.beta.messages.create(model="plain", max_tokens=90, messages=ASKED)
     assert beta.usage.output_tokens == 6
 
 
@@ -142,7 +134,6 @@ def test_models_are_listed(oai: openai.OpenAI, claude: anthropic.Anthropic) -> N
 def test_errors_are_the_clients_own_kinds(
     gateway: RealGateway, oai: openai.OpenAI, claude: anthropic.Anthropic
 ) -> None:
-    asked = [anthropic.types.MessageParam(role="user", content=QUESTION)]
     for model, kind in (
         ("busy", openai.RateLimitError),
         ("broken", openai.InternalServerError),
@@ -154,27 +145,26 @@ def test_errors_are_the_clients_own_kinds(
             oai.responses.create(model=model, input=QUESTION)
         assert KEY not in str(caught.value)
     with pytest.raises(anthropic.NotFoundError, match="There are: plain"):
-        claude.messages.create(model="nothing", max_tokens=1, messages=asked)
+        claude.messages.create(model="nothing", max_tokens=1, messages=ASKED)
     with (
         pytest.raises(anthropic.APIStatusError, match="broke off in the middle"),
-        claude.messages.stream(model="cut", max_tokens=9, messages=asked) as stream,
+        claude.messages.stream(model="cut", max_tokens=9, messages=ASKED) as stream,
     ):
         stream.get_final_message()
     with pytest.raises(openai.APIError, match="broke off in the middle"):
         list(oai.responses.create(model="cut", input=QUESTION, stream=True))
     with claude_of(gateway, "ada") as other, pytest.raises(anthropic.AuthenticationError):
         other.with_options(api_key="wrong").messages.create(
-            model="plain", max_tokens=1, messages=asked
+            model="plain", max_tokens=1, messages=ASKED
         )
 
 
 def test_a_used_up_budget_is_told_in_the_clients_error(gateway: RealGateway) -> None:
-    asked = [anthropic.types.MessageParam(role="user", content=QUESTION)]
     with (
         claude_of(gateway, "ben") as client,
         pytest.raises(anthropic.PermissionDeniedError, match="Your AI budget for today"),
     ):
-        client.messages.create(model="plain", max_tokens=90, messages=asked)
+        client.messages.create(model="plain", max_tokens=90, messages=ASKED)
     with (
         openai_of(gateway, "ben") as client,
         pytest.raises(openai.PermissionDeniedError, match="Whoever runs this server can raise it"),
@@ -194,16 +184,15 @@ def test_without_a_key_the_clients_read_what_to_do(
         del empty.secrets[name]
     try:
         empty.start()
-        asked = [anthropic.types.MessageParam(role="user", content=QUESTION)]
-        with claude_of(empty, "ada") as client:
-            with client.messages.stream(model="plain", max_tokens=9, messages=asked) as stream:
-                assert "carrel ai key add claude" in "".join(stream.text_stream)
+        with (
+            claude_of(empty, "ada") as client,
+            client.messages.stream(model="plain", max_tokens=9, messages=ASKED) as stream,
+        ):
+            assert "carrel ai key add claude" in "".join(stream.text_stream)
         with openai_of(empty, "ada") as oai:
             with oai.responses.stream(model="plain", input=QUESTION) as events:
                 assert "carrel ai key add desk" in events.get_final_response().output_text
-            chunks = oai.chat.completions.create(
-                model="plain", messages=[{"role": "user", "content": QUESTION}], stream=True
-            )
+            chunks = oai.chat.completions.create(model="plain", messages=ASKED, stream=True)
             said = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
             assert "carrel ai key add desk" in said
         assert provider.served()["open"] == 0

@@ -94,6 +94,7 @@ def _provider_faults(provider: Provider, mode: AiMode) -> Iterator[Fault]:
     where = f"ai.providers.{provider.name}"
     if provider.name == gateway.STAND_IN:
         yield Fault(where, "that is the gateway's own voice", "choose another name")
+        return
     if provider.base_url and not provider.models:
         yield Fault(f"{where}.models", "empty, but needed with base_url", "name the models")
     if mode is AiMode.GATEWAY:

@@ -5,7 +5,6 @@ Used by the daemon, one for each socket. What passes goes to `upstream`; all els
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import logging
@@ -22,12 +21,11 @@ from carrel.core.request import Asked, Unreadable
 from carrel.core.site import EVERYONE, Price, Unpriced, Wire
 from carrel.core.usage import Kind, Usage
 from carrel.services.gateway import upstream
+from carrel.services.gateway.body import Bodies
+from carrel.services.gateway.denied import Denied
 from carrel.services.gateway.exchange import CLIENT_LEFT, Exchange
 from carrel.services.gateway.house import House
 from carrel.services.gateway.settings import Known
-
-BODY_SECONDS = 60
-"""How long a body may take; a larger one than a person sends by hand takes milliseconds on a socket."""
 
 log = logging.getLogger("carrel.gateway")
 
@@ -37,23 +35,13 @@ _QUERIES = {"", "beta=true"}
 """Anthropic's clients add this one; what it means is also in a header."""
 
 
-class Denied(Exception):
-    """The request goes no further; the text is a sentence for the person."""
-
-    def __init__(self, status: int, why: str, sentence: str, retry_after: int = 0) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.why = why
-        self.sentence = sentence
-        self.retry_after = retry_after
-
-
 class Door:
     """The handler of one person's socket."""
 
     def __init__(self, house: House, user: str) -> None:
         self._house = house
         self._user = user
+        self._bodies = Bodies()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -141,8 +129,35 @@ class Door:
     async def _serve(
         self, request: web.BaseRequest, kind: Kind, at: Upstream | None, person: Person
     ) -> web.StreamResponse:
-        body = await _body(request, _most(person, self._house.known))
-        # After the body: settings may have changed while it came.
+        body = await self._bodies.read(request, _most(person, self._house.known))
+        try:
+            found = self._prepare(request, kind, at, person, body)
+        finally:
+            self._bodies.release(len(body))
+        # A stream may take minutes; nobody needs its request any more.
+        del body
+        if isinstance(found, web.Response):
+            return found
+        outgoing, errand, exchange = found
+        self._house.begin(exchange)
+        try:
+            return await upstream.forward(request, outgoing, errand, exchange, self._house.client)
+        except BaseException:
+            exchange.finish(CLIENT_LEFT)
+            raise
+        finally:
+            self._house.end(exchange)
+
+    def _prepare(
+        self,
+        request: web.BaseRequest,
+        kind: Kind,
+        at: Upstream | None,
+        person: Person,
+        body: bytes,
+    ) -> web.Response | tuple[upstream.Outgoing, upstream.Errand, Exchange]:
+        """What goes to which provider, with its reservation; or the answer, if nothing goes."""
+        # Settings may have changed while the body came.
         known = self._house.known
         try:
             asked = requests.asked(kind, body)
@@ -167,15 +182,8 @@ class Door:
         errand = upstream.Errand(
             known.urls[provider.name, kind], provider, known.key(provider), kind, asked.stream
         )
-        self._house.begin(exchange)
-        try:
-            outgoing = requests.outgoing(asked, kind, chosen.model)
-            return await upstream.forward(request, outgoing, errand, exchange, self._house.client)
-        except BaseException:
-            exchange.finish(CLIENT_LEFT)
-            raise
-        finally:
-            self._house.end(exchange)
+        outgoing = upstream.Outgoing(requests.outgoing(asked, kind, chosen.model))
+        return outgoing, errand, exchange
 
     def _reserve(
         self, request: web.BaseRequest, asked: Asked, chosen: Chosen, person: Person
@@ -229,32 +237,6 @@ def _price(chosen: Chosen, unpriced: Unpriced) -> Price:
 def _most(person: Person, known: Known) -> int:
     sizes = (person.limits.request_size, known.settings.total.request_size)
     return min((size for size in sizes if size is not None), default=EVERYONE.request_size or 0)
-
-
-async def _body(request: web.BaseRequest, most: int) -> bytes:
-    """The whole body: not larger than `most`, and not slower than `BODY_SECONDS`."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Denied(400, "body", "A compressed request is not understood here.")
-    if (request.content_length or 0) > most:
-        raise _too_large(most)
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for piece in request.content.iter_any():
-                size += len(piece)
-                if size > most:
-                    raise _too_large(most)
-                pieces.append(piece)
-    except TimeoutError:
-        raise Denied(408, "slow", f"The request did not arrive within {BODY_SECONDS} s.") from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _too_large(most: int) -> Denied:
-    return Denied(413, "size", f"The request is larger than the {most:,} bytes that are allowed.")
 
 
 def _names(known: Known, at: Upstream | None) -> list[str]:

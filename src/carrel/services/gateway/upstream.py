@@ -60,6 +60,18 @@ class Errand:
     stream: bool
 
 
+class Outgoing:
+    """A body that can be taken once, so that nothing keeps it while its answer comes."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def take(self) -> bytes:
+        """The body; nothing the second time."""
+        body, self._body = self._body, b""
+        return body
+
+
 def client(trust: ssl.SSLContext) -> aiohttp.ClientSession:
     """The one client of a gateway: no cookies, no proxy of the environment, no decompressing."""
     return aiohttp.ClientSession(
@@ -74,7 +86,7 @@ def client(trust: ssl.SSLContext) -> aiohttp.ClientSession:
 
 async def forward(
     request: web.BaseRequest,
-    body: bytes,
+    outgoing: Outgoing,
     errand: Errand,
     exchange: Exchange,
     session: aiohttp.ClientSession,
@@ -85,7 +97,10 @@ async def forward(
         exchange.sent = True
         async with asyncio.timeout(FIRST_BYTE_SECONDS):
             answer = await session.post(
-                errand.url, data=body, headers=_headers(request, errand), allow_redirects=False
+                errand.url,
+                data=outgoing.take(),
+                headers=_headers(request, errand),
+                allow_redirects=False,
             )
         exchange.first_byte()
         if answer.status >= 300:  # noqa: PLR2004
