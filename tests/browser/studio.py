@@ -17,11 +17,11 @@ TOKEN = "token-of-ada-0123456789"
 AI = f"""
 [ai]
 mode = "shared-keys"
+model = "desk/reader"
 [ai.providers.desk]
 base_url = "http://127.0.0.1:{PROVIDER_PORT}/v1"
 api_key_file = "secrets/desk-key"
 models = ["reader"]
-model = "desk/reader"
 """
 PROVIDER = Path(__file__).parents[1] / "contract/provider.py"
 COSTS = f"""
@@ -63,7 +63,7 @@ class Studio:
         """Bring it up, with everything answering."""
         self.site.carrel("up", seconds=1800)
         self._give_token()
-        self._run("provider", PROVIDER.read_text(), str(PROVIDER_PORT))
+        self._run("provider", PROVIDER.read_text(), str(PROVIDER_PORT), "/home/coder/project")
         self.costs()
         self._run("costs", COSTS)
 

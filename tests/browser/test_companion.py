@@ -77,8 +77,9 @@ def cost(desk: Desk) -> Locator:
 
 
 def test_the_first_visit_leads_by_clicks_to_an_answer_and_a_file_on_the_host(
-    studio: Studio, desk: Desk
+    studio: Studio, windows: Windows
 ) -> None:
+    desk = windows.first_visit(studio.site, "ada")
     expect(step(desk, "look")).to_be_visible()
     expect(desk.tabs).to_have_count(1)
     expect(button_below(desk)).to_be_visible()

@@ -1,9 +1,9 @@
 """A small OpenAI-compatible provider that streams. Runs inside a workspace, on its loopback.
 
 It answers every prompt; when the prompt says "write it", it first calls the agent's tool for writing
-files, and when it says "delete it", the one for running commands. What it was asked lands in
-requests.jsonl beside it. Standard library only: the container has nothing else. Ends by itself after
-ten minutes.
+files, and when it says "delete it", the one for running commands. The file is in the directory that a
+second argument names, or where the provider runs; there, too, requests.jsonl tells what it was asked.
+Standard library only: the container has nothing else. Ends by itself after ten minutes.
 """
 
 import json
@@ -58,7 +58,7 @@ def chunks(body):
 def called(body):
     messages = body["messages"]
     asked = json.dumps([m for m in messages if m["role"] == "user"][-1:])
-    path = os.path.join(os.getcwd(), FILE)
+    path = os.path.join(sys.argv[2] if len(sys.argv) > 2 else os.getcwd(), FILE)
     wishes = {
         "write it": ("write", {"filePath": path, "content": CONTENT}),
         "delete it": ("bash", {"command": f"rm -f {path}", "description": "Delete a file"}),

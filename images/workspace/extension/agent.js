@@ -52,6 +52,8 @@ async function open(folder) {
     });
     const agent = { port, password };
     opening.set(terminal, agent);
+    // Before the terminal has its process, the keyboard would stay where it was.
+    await terminal.processId;
     terminal.show(false);
     return { terminal, agent };
 }

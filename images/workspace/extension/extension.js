@@ -143,13 +143,11 @@ async function known(step) {
 
 /** Once in the life of a home: what somebody closes stays closed. */
 async function welcome() {
-    try {
-        await fs.mkdir(path.dirname(WELCOMED), { recursive: true });
-        await fs.writeFile(WELCOMED, "", { flag: "wx" });
-    } catch {
-        return;
-    }
+    if (await fs.stat(WELCOMED).catch(() => null)) return;
     await getStarted();
+    // Only now: a page that was left before it showed anything does not count.
+    await fs.mkdir(path.dirname(WELCOMED), { recursive: true });
+    await fs.writeFile(WELCOMED, "");
 }
 
 /** A place at the bottom that is always there, also when no file is open. */
@@ -190,7 +188,7 @@ function activate(context) {
         vscode.window.registerTreeDataProvider("carrel.ai", { getChildren: () => [], getTreeItem: (item) => item }),
         { dispose: () => pages?.close() },
     );
-    welcome();
+    welcome().catch((error) => console.warn(`Carrel: no welcome: ${error.message}`));
 }
 
 module.exports = { activate };
