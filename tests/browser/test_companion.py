@@ -184,6 +184,27 @@ def test_ask_ai_shares_the_selected_lines_once(studio: Studio, desk: Desk) -> No
     assert agent(desk).inner_text().count("@poem.txt") == 1
 
 
+def test_where_the_official_extension_is_the_keys_do_one_thing_and_it_is_ours(
+    studio: Studio, windows: Windows
+) -> None:
+    studio.quiet()
+    studio.install_official()
+    try:
+        desk = windows.at_work(studio.site, "ada")
+        desk.page.keyboard.press("F1")
+        desk.page.locator(".quick-input-box input").fill(">Open opencode")
+        desk.page.locator(".quick-input-list").get_by_text("Open opencode").first.click()
+        until(studio.official_ran, seconds=60, what="The other extension")
+        open_poem(studio, desk)
+        desk.page.keyboard.press("Control+Escape")
+        ready(desk)
+        assert not studio.official_ran()
+        assert len(studio.agents()) == 1
+    finally:
+        studio.quiet()
+        studio.remove_official()
+
+
 def test_a_new_session_starts_over_in_the_same_place(studio: Studio, desk: Desk) -> None:
     button_below(desk).click()
     ready(desk)
