@@ -31,15 +31,14 @@ function selected() {
     return words.reference(editor.document.uri.fsPath, project(), { selection: editor.selection });
 }
 
-/** What "Add to AI" means here: what was right-clicked, or the open file with its selected lines. */
+/** What "Add to AI" means here: the files that were right-clicked in the list, or the open file with its selected lines. */
 async function chosen(clicked, all) {
-    const uris = Array.isArray(all) && all.length ? all : clicked instanceof vscode.Uri ? [clicked] : [];
     const editor = vscode.window.activeTextEditor;
-    if (uris.length === 0 || (uris.length === 1 && editor?.document.uri.toString() === uris[0].toString() && selected())) {
-        if (!editor || editor.document.uri.scheme !== "file") return [];
-        return [words.reference(editor.document.uri.fsPath, project(), { selection: editor.selection })];
-    }
-    return Promise.all(uris.filter((uri) => uri.scheme === "file").map(named));
+    const open = editor?.document.uri.scheme === "file" ? editor : null;
+    // Only the list of files gives a list.
+    if (Array.isArray(all) && all.length > 0) return Promise.all(all.filter((uri) => uri.scheme === "file").map(named));
+    if (clicked instanceof vscode.Uri && clicked.toString() !== open?.document.uri.toString()) return [await named(clicked)];
+    return open ? [words.reference(open.document.uri.fsPath, project(), { selection: open.selection })] : [];
 }
 
 async function named(uri) {
