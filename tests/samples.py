@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
+from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     Entry,
@@ -23,6 +25,7 @@ from carrel.core.resources import (
     State,
     key,
 )
+from carrel.core.server import Ids
 from carrel.core.site import (
     Ai,
     AiMode,
@@ -32,9 +35,11 @@ from carrel.core.site import (
     Provider,
     SecretFile,
     Site,
+    Tls,
+    TlsMode,
     User,
 )
-from carrel.render import local
+from carrel.render import host, local
 
 LAYOUT = LocalLayout(
     site="0123abcd",
@@ -66,6 +71,11 @@ TWO_USERS = Site(
     ),
 )
 
+FINGERPRINTS = {
+    SecretFile("/run/secrets/dan"): "print-of-dan",
+    SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
+}
+
 V1 = Machine(cgroups="v1", runtime="runc")
 V2 = Machine(controllers=frozenset({"memory", "cpu", "pids"}), cgroup_manager="systemd")
 
@@ -77,11 +87,37 @@ def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.S
         machine=machine,
         image=IMAGE,
         authority_copy="/etc/carrel/ca.crt",
-        fingerprints={
-            SecretFile("/run/secrets/dan"): "print-of-dan",
-            SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
-        },
+        fingerprints=FINGERPRINTS,
     )
+
+
+ACME = replace(
+    TWO_USERS,
+    tls=Tls(
+        TlsMode.ACME, "ops@example.org", "vultr", SecretFile("/etc/carrel/secrets/vultr"),
+        authority="/etc/ssl/company.pem", resolvers=("10.0.0.1:53",),
+    ),
+)  # fmt: skip
+FILES = replace(
+    TWO_USERS,
+    tls=Tls(
+        TlsMode.FILES, certificate="/etc/ssl/full chain.pem", key=SecretFile("/etc/ssl/key.pem")
+    ),
+)
+
+
+def on_server(site: Site) -> State:
+    """The State of a site on a server."""
+    around = host.Surroundings(
+        layout=HostLayout(),
+        machine=replace(V2, ipv6=True),
+        image=IMAGE,
+        image_directory="/var/lib/carrel/images/0123456789ab",
+        ids={"dan": Ids(999, 1_000_000), "alice": Ids(998, 1_065_536)},
+        web_gid=33,
+        fingerprints=FINGERPRINTS,
+    )
+    return host.state(site, around)
 
 
 def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
@@ -111,6 +147,7 @@ resources: st.SearchStrategy[Resource] = st.one_of(
     st.builds(File, paths, names, modes, texts),
     st.builds(Secret, paths, names, st.lists(entries, max_size=2).map(tuple), names),
     st.builds(Certificate, paths, names, st.lists(names, max_size=2).map(tuple), paths),
+    st.builds(Bundle, paths, st.lists(names, max_size=2).map(tuple), names, paths),
     st.builds(Image, names, names, st.just(()), st.just(())),
     st.builds(
         Service, names, names, st.lists(names, max_size=2).map(tuple), st.just(()), paths, names

@@ -132,6 +132,11 @@ class LocalPlace:
         preflight.check(site, self.layout, machine)
         self.local.check_port(site.local_port)
 
+    def certificate(self, site: Site) -> tuple[str, str]:
+        """Always of the local authority."""
+        del site
+        return (f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key")
+
     def port(self, site: Site) -> int:
         """The port of the configuration."""
         return site.local_port

@@ -115,6 +115,9 @@ class Place(Protocol):
     def check(self, site: Site, machine: Machine) -> None:
         """Raise what would make applying fail half-way, before anything is changed."""
 
+    def certificate(self, site: Site) -> tuple[str, str]:
+        """Where the chain and the key are that the edge serves; both may be in one file."""
+
     def port(self, site: Site) -> int:
         """The HTTPS port."""
 

@@ -17,7 +17,7 @@ from carrel.backends.protocol import Told
 from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
 from carrel.config import secrets
-from carrel.core import names, oom
+from carrel.core import certificate, names, oom
 from carrel.core.machine import Machine, Shortfall, host_shortfalls
 from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.plan import diff
@@ -104,6 +104,13 @@ class ServerPlace:
         """Versions, tools, the web server."""
         del machine
         preflight.server(site)
+
+    def certificate(self, site: Site) -> tuple[str, str]:
+        """Of the local authority, or from elsewhere with both in one file."""
+        bundle = certificate.bundle(site, self.layout)
+        if bundle is not None:
+            return (bundle.path, bundle.path)
+        return (f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key")
 
     def port(self, site: Site) -> int:
         """The usual one."""
