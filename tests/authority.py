@@ -1,7 +1,8 @@
 """Pebble, Let's Encrypt's test authority, with its challenge server as the world's DNS; on loopback.
 
 Beside them: the HTTP interface of a DNS provider that wants a password, and a door in front of the
-authority that can say "too often". All end with the `with` block.
+authority that can say "too often". All end with the `with` block. In a test machine it runs as a
+program: `python -m authority FOLDER` tells in FOLDER/authority.json where everything is.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import base64
 import contextlib
 import http.client
 import json
+import signal
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,9 +49,19 @@ class Authority:
     """Whether it refuses new orders."""
 
     @property
+    def issuer(self) -> Path:
+        """What to trust to believe its certificates; another one each time that it starts."""
+        return self.folder / "issuer.pem"
+
+    @property
     def root(self) -> Path:
         """What to trust to talk to it."""
         return self.folder / "root.pem"
+
+    @property
+    def port(self) -> int:
+        """Where its door is."""
+        return int(self.directory.split(":")[2].partition("/")[0])
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -65,7 +78,7 @@ class Authority:
 @contextlib.contextmanager
 def authority(folder: Path, *, days: int = 90) -> Iterator[Authority]:
     """An authority whose certificates live for `days`."""
-    pebble, management, dns, provider, door = (free_port() for _ in range(5))
+    pebble, roots, management, dns, provider, door = (free_port() for _ in range(6))
     signer = certificates.authority("localhost")
     pair = certificates.site(("localhost",), signer)
     (folder / "root.pem").write_text(signer.certificate)
@@ -73,7 +86,7 @@ def authority(folder: Path, *, days: int = 90) -> Iterator[Authority]:
     (folder / "localhost.key").write_text(pair.key)
     config = {
         "listenAddress": f"127.0.0.1:{pebble}",
-        "managementListenAddress": "",
+        "managementListenAddress": f"127.0.0.1:{roots}",
         "certificate": str(folder / "localhost.pem"),
         "privateKey": str(folder / "localhost.key"),
         "httpPort": 1,
@@ -100,7 +113,8 @@ def authority(folder: Path, *, days: int = 90) -> Iterator[Authority]:
         )
         _serve(started, provider, _provider(management))
         _serve(started, door, _door(found, pebble), folder)
-        until(lambda: _answers(found), seconds=20, what="Pebble")
+        until(lambda: _get(found, found.port, "/dir") is not None, seconds=60, what="Pebble")
+        found.issuer.write_text(_get(found, roots, "/roots/0") or "")
         yield found
 
 
@@ -217,11 +231,31 @@ def _door(found: Authority, pebble: int) -> type[BaseHTTPRequestHandler]:
     return Door
 
 
-def _answers(found: Authority) -> bool:
-    port = int(found.directory.split(":")[2].partition("/")[0])
+def _get(found: Authority, port: int, path: str) -> str | None:
     context = ssl.create_default_context(cafile=str(found.root))
-    connection = http.client.HTTPSConnection("localhost", port, timeout=2, context=context)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/dir")
-        return connection.getresponse().status == http.client.OK
-    return False
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        return reply.read().decode() if reply.status == http.client.OK else None
+    return None
+
+
+def main(folder: Path) -> None:
+    """Be there until somebody ends the program."""
+    folder.mkdir(parents=True)
+    with authority(folder) as found:
+        told = {
+            "directory": found.directory,
+            "resolver": found.resolver,
+            "credentials": found.credentials,
+        }
+        (folder / "authority.new").write_text(json.dumps(told))
+        (folder / "authority.new").rename(folder / "authority.json")
+        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+if __name__ == "__main__":
+    # Also for the threads that are started later: only sigwait sees them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    main(Path(sys.argv[1]))

@@ -53,6 +53,13 @@ class Office:
         return caught.value
 
 
+def trusted(office: Office, pebble: Authority) -> bool:
+    """Whether openssl builds a chain from what was got to the authority's root."""
+    chain, _ = lego.files(office.folder, NAMES[0])
+    command = ["openssl", "verify", "-CAfile", str(pebble.issuer), "-untrusted", chain, chain]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
 def kept(folder: Path) -> dict[str, str]:
     return {p.name: p.read_text() for p in folder.glob("certificates/*")}
 
@@ -106,6 +113,7 @@ def test_one_certificate_for_the_domain_and_everything_below_it_is_got_once(
     assert set(facts.names) == set(NAMES)
     assert facts.key_fits
     assert facts.lifetime == pytest.approx(90 * DAY, abs=10)
+    assert trusted(office, pebble)
     asked = len(pebble.orders)
     assert not office.order()
     assert len(pebble.orders) == asked
