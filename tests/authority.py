@@ -59,11 +59,6 @@ class Authority:
         return self.folder / "root.pem"
 
     @property
-    def port(self) -> int:
-        """Where its door is."""
-        return int(self.directory.split(":")[2].partition("/")[0])
-
-    @property
     def credentials(self) -> dict[str, str]:
         """What lego needs for the DNS provider."""
         return {
@@ -111,10 +106,10 @@ def authority(folder: Path, *, days: int = 90) -> Iterator[Authority]:
             ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", found.resolver],
             folder,
         )
+        until(lambda: _get(found, roots, "/roots/0") is not None, seconds=60, what="Pebble")
+        found.issuer.write_text(_get(found, roots, "/roots/0") or "")
         _serve(started, provider, _provider(management))
         _serve(started, door, _door(found, pebble), folder)
-        until(lambda: _get(found, found.port, "/dir") is not None, seconds=60, what="Pebble")
-        found.issuer.write_text(_get(found, roots, "/roots/0") or "")
         yield found
 
 

@@ -1,4 +1,4 @@
-"""A server gets its certificate from an authority, or from files, and renews it without anybody noticing.
+"""A server gets its certificate from an authority, or from files, and renews it; nobody notices.
 
 The authority is Pebble, in the guest; it exists as long as this module's machine.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from servers import CONFIG, DOMAIN, Server
 from vm.disk import Disk
 from vm.guest import Guest
 
+TESTS = Path(__file__).parents[1]
 PLACE = "/run/authority"
 CREDENTIALS = "/etc/carrel/secrets/dns"
 UNIT = "carrel-certificate.service"
@@ -39,9 +41,11 @@ folder.mkdir(exist_ok=True)
 def machine(applied_disk: Disk) -> Iterator[Guest]:
     """A server with a certificate of its own authority, and Pebble beside it."""
     with Guest(applied_disk) as guest:
+        for name in ("authority.py", "sites.py"):
+            guest.put(f"/root/tests/{name}", TESTS / name)
         guest.run(
             f"""
-            systemd-run --quiet --unit=test-authority --working-directory=/srv/carrel/tests \
+            systemd-run --quiet --unit=test-authority --working-directory=/root/tests \
                 /opt/carrel/bin/python -m authority {PLACE}
             """
         )
