@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import certificates, console, images, settings, sites, users
+from carrel.cli import certificates, checkup, console, images, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -38,6 +38,7 @@ for command in (
     sites.apply,
     sites.down,
     sites.status,
+    checkup.doctor,
     sites.logs,
     sites.shell,
     sites.tunnel,

@@ -329,6 +329,11 @@ class HostLayout:
         return f"{self.state}/network.nft"
 
     @property
+    def nginx_config(self) -> str:
+        """The file that nginx reads for us, among the operator's own."""
+        return self.nginx
+
+    @property
     def nginx_kept(self) -> str:
         """The people whose connections nginx keeps open."""
         return f"{self.state}/nginx/kept.conf"

@@ -58,6 +58,11 @@ class LocalPlace:
         return str(self.config.resolve().parent / "ca.crt")
 
     @property
+    def bring(self) -> str:
+        """`carrel up`."""
+        return "up"
+
+    @property
     def ready_seconds(self) -> float:
         """A minute is a hundred times what it takes."""
         return 60
@@ -184,6 +189,11 @@ class LocalPlace:
             alive = program is not None and probe.editor_alive(socket)
             found[user.name] = _running(program, answers=alive)
         return found
+
+    def cgroup(self, user: str) -> str:
+        """Podman makes one for each container, under a name of its own."""
+        del user
+        return ""
 
     def rest(self) -> None:
         """End supervisord and what podman keeps."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
 from carrel.core.machine import Machine, Shortfall
+from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 
@@ -82,6 +83,14 @@ class Place(Protocol):
         """Where people find the local authority's certificate."""
 
     @property
+    def layout(self) -> LocalLayout | HostLayout:
+        """Where everything is."""
+
+    @property
+    def bring(self) -> str:
+        """The command that brings everything about: up, or apply."""
+
+    @property
     def ready_seconds(self) -> float:
         """How long a workspace may take until it answers."""
 
@@ -129,6 +138,9 @@ class Place(Protocol):
 
     def running(self, site: Site) -> Mapping[str, Running]:
         """How every user's workspace and the edge are, by name."""
+
+    def cgroup(self, user: str) -> str:
+        """The cgroup that holds a user's limits; empty when nobody can tell."""
 
     def rest(self) -> None:
         """After everything was stopped: leave nothing running or mounted."""

@@ -57,6 +57,11 @@ class ServerPlace:
         return f"{self.layout.config}/ca.crt"
 
     @property
+    def bring(self) -> str:
+        """`carrel apply`."""
+        return "apply"
+
+    @property
     def ready_seconds(self) -> float:
         """Half a minute is usual on a slow machine that starts many at once."""
         return 180
@@ -280,6 +285,11 @@ class ServerPlace:
                 usage=usage if state.active == "active" else None,
             )
         return found
+
+    def cgroup(self, user: str) -> str:
+        """That of the user's unit, when it runs."""
+        unit = names.workspace_unit(user)
+        return systemd.states([unit])[unit].cgroup
 
     def rest(self) -> None:
         """Nothing is left: podman's own state ends with each unit."""
