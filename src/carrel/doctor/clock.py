@@ -13,7 +13,8 @@ def check(patient: Patient) -> Iterator[Finding]:
     match patient.look.synchronised():
         case None:
             yield skipped(
-                "the clock", why="systemd does not run this machine, so nobody here can tell"
+                "whether the clock is right",
+                why="systemd does not run this machine, so nobody here can tell",
             )
         case False:
             yield ill(

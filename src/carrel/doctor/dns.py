@@ -17,7 +17,10 @@ def check(patient: Patient) -> Iterator[Finding]:
     """The bare domain, and a name that only a wildcard record can answer for."""
     domain = patient.site.domain
     if domain.endswith(".localhost"):
-        yield skipped("DNS", why="browsers resolve names below localhost by themselves (RFC 6761)")
+        yield skipped(
+            "whether DNS leads here",
+            why="browsers resolve names below localhost by themselves (RFC 6761)",
+        )
         return
     for name, record in ((domain, domain), (names.host(STRANGER, domain), f"*.{domain}")):
         addresses = patient.look.resolve(name)

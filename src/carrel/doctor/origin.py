@@ -19,12 +19,13 @@ TRICKS: tuple[tuple[str, Mapping[str, str]], ...] = (
 
 
 def check(patient: Patient) -> Iterator[Finding]:
-    """With the session of the first user: it is what a foreign page would travel with."""
-    if not patient.people:
-        yield skipped("Origin and Host", why="there is nobody whose workspace should run")
+    """With the session of the first user who has one: it is what a foreign page travels with."""
+    pages = ((user, websocket.path(websocket.workbench(patient, user))) for user in patient.people)
+    user, where = next(((user, path) for user, path in pages if path), (None, ""))
+    if user is None:
+        yield skipped("Origin and Host", why="there is nobody whose workspace answers")
         return
-    user = patient.people[0]
-    stop, where = patient.stop(user.name), websocket.path(patient, user)
+    stop = patient.stop(user.name)
     for what, lie in TRICKS:
         headers = {**patient.session(user), "Origin": FOREIGN, **lie}
         status = patient.look.upgrade(stop, where, headers)

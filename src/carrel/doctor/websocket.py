@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterator
 
+from carrel.adapters.visitor import Reply
 from carrel.core.edge import SILENCE_SECONDS
 from carrel.core.site import User
 from carrel.doctor.finding import Finding, ill, skipped, well
@@ -30,9 +31,13 @@ def check(patient: Patient) -> Iterator[Finding]:
     yield _silence(patient)
 
 
-def path(patient: Patient, user: User) -> str:
-    """Where the user's VS Code listens for its own connection; empty if the page does not say."""
-    page = patient.look.get(patient.stop(user.name), WORKBENCH, patient.session(user))
+def workbench(patient: Patient, user: User) -> Reply:
+    """The page of VS Code, as the user gets it who is signed in."""
+    return patient.look.get(patient.stop(user.name), WORKBENCH, patient.session(user))
+
+
+def path(page: Reply) -> str:
+    """Where the VS Code of this page listens for its own connection; empty if it does not say."""
     version = re.search(r"(?:stable|insider)-[0-9a-f]+", page.body)
     token = secrets.token_hex(16)
     more = "reconnection=false&skipWebSocketFrames=false"
@@ -40,7 +45,10 @@ def path(patient: Patient, user: User) -> str:
 
 
 def _opens(patient: Patient, user: User) -> Finding:
-    where, stop = path(patient, user), patient.stop(user.name)
+    page, stop = workbench(patient, user), patient.stop(user.name)
+    if page.status == http.client.SERVICE_UNAVAILABLE:
+        return skipped(f"the WebSocket of {user.name}", why="the workspace does not answer")
+    where = path(page)
     if not where:
         return ill(
             f"{user.name} gets no workbench, although the session is right",
