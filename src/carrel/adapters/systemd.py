@@ -145,6 +145,8 @@ def run_once(unit: str, identifier: str) -> None:
     )
     if result.status != 0:
         invocation = states([unit])[unit].invocation
+        # What was said last may still be on its way.
+        process.run(["journalctl", "--sync"], WORLD, statuses=None)
         said = process.run(
             ["journalctl", f"_SYSTEMD_INVOCATION_ID={invocation}", f"SYSLOG_IDENTIFIER={identifier}",
              "--output=cat", "--no-pager"],

@@ -36,7 +36,9 @@ SERVED_SECONDS = 30
 
 def order(wish: Wish, folder: str, credentials: Mapping[str, str], say: Say) -> bool:
     """Ask for a certificate if the last one is due, does not fit, or another is wanted at once."""
-    files.make_directory(folder, Identity.ours(), 0o700)
+    # Whoever systemd made up for this run may have no name: there is no account.
+    ourselves = Identity("", os.geteuid(), os.getegid(), folder)
+    files.make_directory(folder, ourselves, 0o700)
     now, facts = time.time(), obtained(wish, folder)
     if facts is not None and not _wanted(folder):
         reason = rules.unfit(facts, wish.names, now)
