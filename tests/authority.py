@@ -66,7 +66,7 @@ class Authority:
             "HTTPREQ_USERNAME": USER,
             "HTTPREQ_PASSWORD": PASSWORD,
             "HTTPREQ_POLLING_INTERVAL": "1",
-            "HTTPREQ_PROPAGATION_TIMEOUT": "10",
+            "HTTPREQ_PROPAGATION_TIMEOUT": "30",
         }
 
 

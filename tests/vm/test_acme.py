@@ -65,7 +65,7 @@ def server(machine: Guest) -> Server:
 def configure(server: Server, tls: str) -> None:
     """Write another [tls] into the configuration."""
     text = server.run(f"cat {CONFIG}")
-    changed, count = re.subn(r"\[tls\]\n[^\[]*", f"[tls]\n{tls}\n", text)
+    changed, count = re.subn(r"(?ms)^\[tls\]$.*?(?=^\[)", f"[tls]\n{tls}\n", text)
     assert count == 1
     server.guest.put(CONFIG, changed)
 

@@ -51,6 +51,15 @@ class Facts:
         return self.ends - min(ALARM_SECONDS, self.lifetime * ALARM_SHARE)
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The certificate that a site serves: its files, which may be one, and where it comes from."""
+
+    chain: str
+    key: str
+    source: TlsMode
+
+
 def bundle(site: Site, layout: HostLayout) -> Bundle | None:
     """The certificate that a server gets from elsewhere, or None if it makes its own."""
     match site.tls.mode:

@@ -13,7 +13,7 @@ from carrel.operations import certificate
 def check(patient: Patient) -> Iterator[Finding]:
     """The file that nginx is told to read, and what it presents."""
     facts, now = certificate.read(patient.opened), patient.look.now()
-    remedy = certificate.REMEDY[patient.site.tls.mode]
+    remedy = certificate.REMEDY[patient.opened.place.certificate(patient.site).source]
     concern = rules.concern(facts, rules.wanted_names(patient.site.domain), now, remedy)
     if concern is not None:
         yield ill(concern.problem, fix=concern.remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from carrel.core.site import TlsMode
 from carrel.doctor.finding import Finding, ill, well
 from carrel.doctor.patient import Patient
 
@@ -13,8 +14,7 @@ CURRENT = frozenset({"TLSv1.2", "TLSv1.3"})
 def check(patient: Patient) -> Iterator[Finding]:
     """At this machine's own address: DNS is another check."""
     stop, place = patient.stop(), patient.opened.place
-    # Local mode uses its own authority whatever the configuration says.
-    local = place.certificate(patient.site)[0].endswith("/site.crt")
+    local = place.certificate(patient.site).source is TlsMode.LOCAL
     root = place.authority if local else patient.site.tls.authority
     try:
         presented = patient.look.handshake(stop, (root,) if root else ())

@@ -182,7 +182,7 @@ class Standing:
 
 def standing(opened: Opened) -> Standing:
     """How the site's certificate is."""
-    facts, mode = read(opened), opened.site.tls.mode
+    facts, mode = read(opened), opened.place.certificate(opened.site).source
     concern = rules.concern(
         facts, rules.wanted_names(opened.site.domain), time.time(), REMEDY[mode]
     )
@@ -197,7 +197,8 @@ def standing(opened: Opened) -> Standing:
 
 def read(opened: Opened) -> Facts | None:
     """What the certificate says that nginx is told to serve."""
-    chain, key = map(files.text, opened.place.certificate(opened.site))
+    served = opened.place.certificate(opened.site)
+    chain, key = files.text(served.chain), files.text(served.key)
     return None if chain is None or key is None else certificates.facts(chain, key)
 
 

@@ -16,11 +16,12 @@ from carrel.backends.local import ALIVE, Local
 from carrel.backends.protocol import Told
 from carrel.config import secrets
 from carrel.core import names
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall, local_shortfalls
 from carrel.core.names import LocalLayout
 from carrel.core.plan import diff, keep
 from carrel.core.resources import Image, Secret, Service, State
-from carrel.core.site import Site
+from carrel.core.site import Site, TlsMode
 from carrel.errors import NotReady
 from carrel.operations import preflight
 from carrel.operations.place import Condition, Running, Say
@@ -137,10 +138,10 @@ class LocalPlace:
         preflight.check(site, self.layout, machine)
         self.local.check_port(site.local_port)
 
-    def certificate(self, site: Site) -> tuple[str, str]:
+    def certificate(self, site: Site) -> Served:
         """Always of the local authority."""
         del site
-        return (f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key")
+        return Served(f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key", TlsMode.LOCAL)
 
     def port(self, site: Site) -> int:
         """The port of the configuration."""

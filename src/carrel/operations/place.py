@@ -14,6 +14,7 @@ from typing import Protocol
 
 from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import Image, State
@@ -124,8 +125,8 @@ class Place(Protocol):
     def check(self, site: Site, machine: Machine) -> None:
         """Raise what would make applying fail half-way, before anything is changed."""
 
-    def certificate(self, site: Site) -> tuple[str, str]:
-        """Where the chain and the key are that the edge serves; both may be in one file."""
+    def certificate(self, site: Site) -> Served:
+        """The certificate that the edge serves here, whatever the configuration asks for."""
 
     def port(self, site: Site) -> int:
         """The HTTPS port."""

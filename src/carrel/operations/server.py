@@ -18,11 +18,12 @@ from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
 from carrel.config import secrets
 from carrel.core import certificate, names, oom
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall, host_shortfalls
 from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.plan import diff
 from carrel.core.resources import Image, State, Unit
-from carrel.core.site import Site
+from carrel.core.site import Site, TlsMode
 from carrel.errors import ConfigError, NotReady, Refused
 from carrel.operations import preflight
 from carrel.operations.local import fingerprint_key
@@ -110,12 +111,12 @@ class ServerPlace:
         del machine
         preflight.server(site)
 
-    def certificate(self, site: Site) -> tuple[str, str]:
+    def certificate(self, site: Site) -> Served:
         """Of the local authority, or from elsewhere with both in one file."""
         bundle = certificate.bundle(site, self.layout)
         if bundle is not None:
-            return (bundle.path, bundle.path)
-        return (f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key")
+            return Served(bundle.path, bundle.path, site.tls.mode)
+        return Served(f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key", TlsMode.LOCAL)
 
     def port(self, site: Site) -> int:
         """The usual one."""
