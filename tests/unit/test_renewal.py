@@ -52,9 +52,9 @@ class Files:
         self.key.write_text(pair.key)
         return pair
 
-    def install(self) -> bool:
-        layout = self.server.layout
-        offer = Offer(NAMES, str(self.chain), str(self.key), str(self.bundle), layout.nginx)
+    def install(self, *, links: bool = True) -> bool:
+        chain, key, bundle = map(str, (self.chain, self.key, self.bundle))
+        offer = Offer(NAMES, chain, key, bundle, self.server.layout.nginx, links)
         return certificate.install(offer, lambda _: None)
 
     def served(self) -> str | None:
@@ -91,6 +91,16 @@ def test_links_of_the_operator_are_followed(files: Files) -> None:
     assert files.install()
 
 
+def test_links_of_lego_are_not_followed(files: Files) -> None:
+    files.renewed()
+    files.key.rename(f"{files.key}.1")
+    files.key.symlink_to(f"{files.key}.1")
+    with pytest.raises(ConfigError) as caught:
+        files.install(links=False)
+    assert "cannot be read" in caught.value.why
+    assert files.stays()
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -99,6 +109,7 @@ def test_links_of_the_operator_are_followed(files: Files) -> None:
         (lambda f: f.chain.write_text("no certificate"), "is no certificate"),
         (lambda f: f.chain.write_text(""), "is no certificate"),
         (lambda f: f.key.write_text("no key"), "another certificate"),
+        (lambda f: f.key.write_bytes(b"\xff\xfe"), "cannot be read"),
         (lambda f: f.key.unlink(), "there is no file"),
     ],
 )

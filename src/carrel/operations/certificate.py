@@ -80,13 +80,17 @@ def _marker(folder: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Files with a chain and a key, and what they would become: `bundle`, which `include` may use."""
+    """Files with a chain and a key, and what they would become: `bundle`, which `include` may use.
+
+    `links`: whether symbolic links are followed. The operator's are; lego has no rights and gets none.
+    """
 
     names: tuple[str, ...]
     chain: str
     key: str
     bundle: str
     include: str
+    links: bool
 
 
 def install(offer: Offer, say: Say) -> bool:
@@ -143,8 +147,11 @@ def _fitting(offer: Offer) -> _Look:
 
 
 def _look(offer: Offer) -> _Look:
-    # Whoever wrote them may have used links, as certbot does.
-    chain, key = (files.text(os.path.realpath(path)) for path in (offer.chain, offer.key))
+    paths = (offer.chain, offer.key)
+    try:
+        chain, key = (files.text(os.path.realpath(p) if offer.links else p) for p in paths)
+    except (UnicodeDecodeError, OSError, ToolFailed) as error:
+        return _Look(f"{' or '.join(paths)} cannot be read: {error}")
     if chain is None or key is None:
         return _Look(f"there is no file {offer.chain if chain is None else offer.key}")
     facts = certificates.facts(chain, key)

@@ -132,11 +132,11 @@ def _copy(site: Site, layout: HostLayout, bundle: Bundle) -> str:
     key = site.tls.key.path if site.tls.key else ""
     return f"""\
 # As root: the files and nginx's configuration may be anywhere, and the key is for root only.
-ExecStart={_install(layout, bundle, site.tls.certificate, key)}
+ExecStart={_install(layout, bundle, site.tls.certificate, key, "--links")}
 """
 
 
-def _install(layout: HostLayout, bundle: Bundle, chain: str, key: str) -> str:
+def _install(layout: HostLayout, bundle: Bundle, chain: str, key: str, *more: str) -> str:
     return _program(
         layout,
         "install",
@@ -145,6 +145,7 @@ def _install(layout: HostLayout, bundle: Bundle, chain: str, key: str) -> str:
         f"--key={key}",
         f"--bundle={bundle.path}",
         f"--include={layout.nginx}",
+        *more,
     )
 
 

@@ -52,7 +52,14 @@ def _order(options: argparse.Namespace) -> None:
 
 
 def _install(options: argparse.Namespace) -> None:
-    offer = Offer(tuple(options.name), options.chain, options.key, options.bundle, options.include)
+    offer = Offer(
+        names=tuple(options.name),
+        chain=options.chain,
+        key=options.key,
+        bundle=options.bundle,
+        include=options.include,
+        links=options.links,
+    )
     certificate.install(offer, _say)
 
 
@@ -77,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     order.add_argument("--resolver", action="append", default=[])
     for option in ("--chain", "--key", "--bundle", "--include"):
         install.add_argument(option, required=True)
+    install.add_argument("--links", action="store_true")
     return parser
 
 
