@@ -38,6 +38,7 @@ from carrel.core.site import (
     Tls,
     TlsMode,
     User,
+    Wire,
 )
 from carrel.render import host, local
 
@@ -64,17 +65,12 @@ TWO_USERS = Site(
     ai=Ai(
         AiMode.SHARED_KEYS,
         (
-            Provider("anthropic", SecretFile("/run/secrets/anthropic")),
+            Provider("anthropic", SecretFile("/run/secrets/anthropic"), wire=Wire.ANTHROPIC),
             Provider("mine", None, "https://llm.example.org/v1", ("small", "large")),
         ),
         "mine/small",
     ),
 )
-
-FINGERPRINTS = {
-    SecretFile("/run/secrets/dan"): "print-of-dan",
-    SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
-}
 
 V1 = Machine(cgroups="v1", runtime="runc")
 V2 = Machine(controllers=frozenset({"memory", "cpu", "pids"}), cgroup_manager="systemd")
@@ -87,7 +83,12 @@ def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.S
         machine=machine,
         image=IMAGE,
         authority_copy="/etc/carrel/ca.crt",
-        fingerprints=FINGERPRINTS,
+        fingerprints={
+            SecretFile("/run/secrets/dan"): "print-of-dan",
+            SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
+            SecretFile(layout.secret_key): "print-of-key",
+        },
+        python="/opt/carrel/bin/python",
     )
 
 
@@ -106,23 +107,32 @@ FILES = replace(
 )
 
 
-def on_server(site: Site) -> State:
-    """The State of a site on a server."""
-    around = host.Surroundings(
-        layout=HostLayout(),
-        machine=replace(V2, ipv6=True),
-        image=IMAGE,
-        image_directory="/var/lib/carrel/images/0123456789ab",
-        ids={"dan": Ids(999, 1_000_000), "alice": Ids(998, 1_065_536)},
-        web_gid=33,
-        fingerprints=FINGERPRINTS,
-    )
-    return host.state(site, around)
-
-
 def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
     """The State of a site in local mode."""
     return local.state(site, surroundings(machine))
+
+
+GATEWAY_SITE = replace(TWO_USERS, ai=replace(TWO_USERS.ai, mode=AiMode.GATEWAY))
+
+
+def on_server(site: Site = GATEWAY_SITE) -> State:
+    """The State of a site on a server."""
+    layout = HostLayout()
+    users = [*(user.name for user in site.users), "gateway"]
+    around = host.Surroundings(
+        layout=layout,
+        machine=replace(V2, ipv6=True, open_files=65536, cgroup_manager="cgroupfs"),
+        image=IMAGE,
+        image_directory=f"{layout.images}/0123456789ab",
+        ids={name: Ids(990 - n, 100_000 + 65536 * n) for n, name in enumerate(users)},
+        web_gid=33,
+        fingerprints={
+            **surroundings().fingerprints,
+            SecretFile(layout.secret_key): "print-of-key",
+        },
+        python="/opt/carrel/bin/python",
+    )
+    return host.state(site, around)
 
 
 def write_config(folder: Path, text: str, **secrets: str) -> Path:

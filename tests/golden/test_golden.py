@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 SITES = {
     "local-v1": desired(machine=V1),
     "local-v2": desired(machine=V2),
+    "server": on_server(),
     "host-acme": on_server(ACME),
     "host-files": on_server(FILES),
 }

@@ -20,7 +20,7 @@ from carrel.core import certificate as rules
 from carrel.core.certificate import DAY
 from carrel.core.machine import Machine
 from carrel.core.names import HostLayout
-from carrel.core.site import GIB, Site, Tls, TlsMode, User
+from carrel.core.site import GIB, Ai, Site, Tls, TlsMode, User
 from carrel.doctor.finding import Finding, Verdict
 from carrel.doctor.patient import Entry, Instruments, Patient, Space
 from carrel.doctor.walk import CHECKS, walk
@@ -143,7 +143,7 @@ class Case:
         )
         (folder / "etc").mkdir()
         (folder / "lib/tls").mkdir(parents=True)
-        self.site = replace(TWO_USERS, tls=Tls(TlsMode.ACME, "a@b.de", "vultr"))
+        self.site = replace(TWO_USERS, ai=Ai(), tls=Tls(TlsMode.ACME, "a@b.de", "vultr"))
         self.place: ServerPlace = Place(folder / "etc/carrel.toml", self.layout, lambda _: None)
         self.machine = V2
         pair = certificates.site((DOMAIN, f"*.{DOMAIN}"), certificates.authority(DOMAIN))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import certificates, checkup, console, images, settings, sites, users
+from carrel.cli import ai, certificates, checkup, console, images, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -46,6 +46,7 @@ for command in (
     users.user,
     images.image,
     certificates.certificate,
+    ai.ai,
 ):
     carrel.add_command(command)
 

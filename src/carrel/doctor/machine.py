@@ -15,4 +15,4 @@ def check(patient: Patient) -> Iterator[Finding]:
     found = patient.look.versions().items()
     yield well("kernel and tools: " + ", ".join(f"{name} {version}" for name, version in found))
     for shortfall in opened.shortfalls():
-        yield skipped(shortfall.problem, why=f"this machine cannot do it: {shortfall.fallback}")
+        yield skipped(shortfall.problem, why=f"what holds instead: {shortfall.fallback}")

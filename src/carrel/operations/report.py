@@ -40,6 +40,8 @@ class Report:
 
     address: str
     edge: str
+    gateway: str
+    """Empty where there is none."""
     workspaces: tuple[Workspace, ...]
     image: str
     image_state: str
@@ -52,7 +54,7 @@ class Report:
     def healthy(self) -> bool:
         """Whether everything that should run does, and its certificate will do for a while."""
         return (
-            self.edge == "running"
+            {self.edge, self.gateway or "running"} == {"running"}
             and not self.certificate.concern
             and all(w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces)
         )
@@ -71,6 +73,7 @@ def report(opened: Opened) -> Report:
     return Report(
         address=names.address(opened.site.domain, place.port(opened.site)),
         edge=running[names.EDGE_SERVICE].condition,
+        gateway=running[names.GATEWAY].condition if opened.site.has_gateway else "",
         workspaces=tuple(
             _workspace(opened, user, running[user.name]) for user in opened.site.users
         ),

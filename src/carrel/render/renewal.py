@@ -15,8 +15,11 @@ CREDENTIALS, AUTHORITY = "dns", "authority"
 """What systemd hands to lego: the DNS provider's credentials, and the root of a private authority."""
 
 
-def service(site: Site, layout: HostLayout, bundle: Bundle) -> str:
-    """The unit that asks for the certificate if it is time, and installs what is new and fits."""
+def service(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
+    """The unit that asks for the certificate if it is time, and installs what is new and fits.
+
+    `python` runs the programs of services.certificate.
+    """
     head = f"""\
 {MADE_BY}[Unit]
 Description=Carrel: the certificate for {site.domain}
@@ -30,9 +33,9 @@ SyslogIdentifier={names.CERTIFICATE_STATE}
 """
     match site.tls.mode:
         case TlsMode.ACME:
-            return head + _order(site, layout, bundle)
+            return head + _order(site, layout, bundle, python)
         case TlsMode.FILES:
-            return head + _copy(site, layout, bundle)
+            return head + _copy(site, layout, bundle, python)
         case TlsMode.LOCAL:
             raise ValueError("the local authority needs no unit")
 
@@ -73,7 +76,7 @@ WantedBy=multi-user.target
 """
 
 
-def _order(site: Site, layout: HostLayout, bundle: Bundle) -> str:
+def _order(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
     tls = site.tls
     wish = (
         f"--folder={bundle.folder}",
@@ -88,14 +91,15 @@ def _order(site: Site, layout: HostLayout, bundle: Bundle) -> str:
     ]
     credentials = "".join(f"LoadCredential={name}:{file}\n" for name, file in given if file)
     lego = f"{bundle.folder}/certificates/{bundle.names[0]}"
+    install = _install(layout, bundle, f"{lego}.crt", f"{lego}.key")
     return f"""\
 # lego runs as nobody in particular: it sees the credentials and its own directory.
 DynamicUser=yes
 StateDirectory={names.CERTIFICATE_STATE}
 StateDirectoryMode=0700
-{credentials}ExecStart={_program(layout, "order", *_names(bundle), *wish)}
+{credentials}ExecStart={_program(python, "order", *_names(bundle), *wish)}
 # As root: nginx's configuration may be anywhere, and the key is for root only.
-ExecStartPost=+{_install(layout, bundle, f"{lego}.crt", f"{lego}.key")}
+ExecStartPost=+{_program(python, *install)}
 # Some providers take half an hour to show a record.
 TimeoutStartSec=1h
 
@@ -128,24 +132,23 @@ UMask=0077
 """
 
 
-def _copy(site: Site, layout: HostLayout, bundle: Bundle) -> str:
+def _copy(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
     key = site.tls.key.path if site.tls.key else ""
+    install = _install(layout, bundle, site.tls.certificate, key)
     return f"""\
 # As root: the files and nginx's configuration may be anywhere, and the key is for root only.
-ExecStart={_install(layout, bundle, site.tls.certificate, key, "--links")}
+ExecStart={_program(python, *install, "--links")}
 """
 
 
-def _install(layout: HostLayout, bundle: Bundle, chain: str, key: str, *more: str) -> str:
-    return _program(
-        layout,
+def _install(layout: HostLayout, bundle: Bundle, chain: str, key: str) -> tuple[str, ...]:
+    return (
         "install",
         *_names(bundle),
         f"--chain={chain}",
         f"--key={key}",
         f"--bundle={bundle.path}",
         f"--include={layout.nginx}",
-        *more,
     )
 
 
@@ -153,7 +156,7 @@ def _names(bundle: Bundle) -> tuple[str, ...]:
     return tuple(f"--name={name}" for name in bundle.names)
 
 
-def _program(layout: HostLayout, *arguments: str) -> str:
+def _program(python: str, *arguments: str) -> str:
     # -I: nothing from the working directory or the environment.
     words = ("-I", "-m", "carrel.services.certificate", *arguments)
-    return " \\\n    ".join([layout.python, *map(quoted, words)])
+    return " \\\n    ".join([python, *map(quoted, words)])

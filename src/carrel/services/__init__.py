@@ -1,1 +1,1 @@
-"""Programs that systemd starts."""
+"""Programs that run by themselves, beside the workspaces: a daemon, and what a timer starts."""
