@@ -38,6 +38,9 @@ class Limits:
     processes: int = 1024
 
 
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
 class TlsMode(StrEnum):
     """Where the wildcard certificate comes from."""
 
@@ -54,6 +57,11 @@ class Tls:
     email: str = ""
     dns_provider: str = ""
     credentials: SecretFile | None = None
+    server: str = LETS_ENCRYPT
+    authority: str = ""
+    """A file with the root of the ACME server's own HTTPS; empty: one that the world trusts."""
+    resolvers: tuple[str, ...] = ()
+    """Who alone is asked whether a record is there; empty: the name servers of the zone."""
     certificate: str = ""
     key: SecretFile | None = None
 
