@@ -59,7 +59,7 @@ layers: env
 	@$(BIN)/lint-imports --no-cache
 
 unit: env
-	@$(BIN)/pytest -q tests/unit tests/golden
+	@$(BIN)/pytest -q --numprocesses=auto tests/unit tests/golden
 
 docs: env ## Write the generated reference pages anew
 	@$(BIN)/python scripts/reference.py
