@@ -49,7 +49,7 @@ def agent(desk: Desk) -> Locator:
 
 
 def agent_tabs(desk: Desk) -> Locator:
-    return desk.tabs.filter(has_text=re.compile("^AI$"))
+    return desk.tabs.filter(has_text=re.compile("^AI"))
 
 
 def shows(desk: Desk, words: str) -> None:
@@ -225,7 +225,7 @@ def test_the_agent_that_was_left_or_closed_is_started_anew(studio: Studio, desk:
     expect(agent_tabs(desk)).to_have_count(0)
     button_below(desk).click()
     ready(desk)
-    agent_tabs(desk).locator(".codicon-close").click()
+    agent_tabs(desk).click(button="middle")
     expect(agent_tabs(desk)).to_have_count(0)
     until(lambda: not studio.agents(), seconds=30, what="The end of the closed agent")
     button_below(desk).click()
@@ -276,6 +276,7 @@ def test_the_status_bar_says_what_was_spent_and_warns_in_words_before_the_end(
     expect(toast).to_be_visible(timeout=STARTING)
     expect(cost(desk)).to_have_text("AI $4.50 today · $0.50 left")
     desk.picture("companion-warning")
+    toast.hover()
     toast.locator(".codicon-notifications-clear").click()
     studio.costs(spent_today=4.6, left_today=0.4, warning=words.replace("0.50", "0.40"))
     expect(cost(desk)).to_have_text("AI $4.60 today · $0.40 left", timeout=STARTING)

@@ -98,7 +98,14 @@ async function seePage(clicked) {
     }
     const local = vscode.Uri.parse(`http://127.0.0.1:${pages.port}${pages.pathOf(page.fsPath)}`);
     const address = await vscode.env.asExternalUri(local);
-    await vscode.commands.executeCommand("simpleBrowser.api.open", address, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true });
+    await vscode.commands.executeCommand("simpleBrowser.api.open", address, { viewColumn: besideAi(), preserveFocus: true });
+}
+
+/** Where a page goes: beside the AI where there is one, so that both can be seen, or else beside the file. */
+function besideAi() {
+    const groups = vscode.window.tabGroups.all;
+    const others = groups.filter((group) => !group.tabs.some((tab) => tab.input instanceof vscode.TabInputTerminal));
+    return others.length === groups.length ? vscode.ViewColumn.Beside : others[0]?.viewColumn ?? vscode.ViewColumn.Beside;
 }
 
 async function choosePage(clicked) {

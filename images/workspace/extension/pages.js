@@ -162,7 +162,8 @@ class Pages {
 function headers(file) {
     return {
         "Content-Type": KINDS[path.extname(file).toLowerCase()] ?? "application/octet-stream",
-        "Cache-Control": "no-store",
+        // no-transform: code-server would compress, and keep what it has until there is enough to compress.
+        "Cache-Control": "no-store, no-transform",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     };
