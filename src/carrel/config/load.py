@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from carrel.config import schema
 from carrel.core.site import (
+    SOFT_SHARE,
     Ai,
     AiMode,
     ImageRecipe,
@@ -217,7 +218,8 @@ def _ai(table: schema.AiTable, secret: typing.Callable[[str | None], SecretFile 
 
 def _limits(table: schema.LimitsTable, base: Limits) -> Limits:
     memory = table.memory or base.memory
-    soft = table.memory_soft or (memory * 5 // 6 if table.memory else base.memory_soft)
+    kept, of = SOFT_SHARE
+    soft = table.memory_soft or (memory * kept // of if table.memory else base.memory_soft)
     return Limits(
         memory=memory,
         memory_soft=soft,

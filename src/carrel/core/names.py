@@ -84,6 +84,8 @@ SLICE = "carrel.slice"
 NGINX_UNIT = "nginx.service"
 FIREWALL_UNIT = "nftables.service"
 """The operator's, as Debian calls them."""
+BUILDER = "carrel-build"
+"""The account that builds a server's images."""
 RUNTIME_DIRECTORY = "user/{uid}"
 """Below /run, as systemd's RuntimeDirectory= wants it."""
 

@@ -1,0 +1,111 @@
+# What belongs to no single user: the command, secrets, the image and who builds it, and what workspaces cannot reach.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.code-server-multi;
+  site = import ./site.nix { inherit config lib pkgs; };
+  inherit (site) facts fill;
+  people = lib.attrValues site.people;
+
+  builder = site.idsOf site.builder;
+  range = {
+    count = facts.account.subordinate_ids;
+  };
+
+  # nft refuses a set with an empty list of elements.
+  rules =
+    let
+      ids = map toString (lib.sort (a: b: a < b) (map (user: user.uid) people));
+      lines = lib.filter (line: people != [ ] || !lib.hasInfix "@uid@" line) (
+        lib.splitString "\n" facts.network
+      );
+    in
+    pkgs.writeText "carrel-network.nft" (
+      fill { uid = lib.concatStringsSep ", " ids; } (lib.concatStringsSep "\n" lines)
+    );
+
+  network = fill (site.places // { network = "${rules}"; }) facts.units."carrel-network.service";
+  firewall = fill site.places facts.units."nftables.service.d";
+
+  # A hash of the password and the keys' values, in a file that only the user's account can read.
+  secrets =
+    user:
+    lib.nameValuePair "carrel-secrets@${user.name}" {
+      description = "Carrel: the secrets of ${user.name}";
+      serviceConfig = facts.hardening // {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = "${site.carrel} nixos secrets ${user.name}";
+        # Secret files belong to whomever sops-nix or agenix gave them; the result is the account's.
+        CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER";
+        ReadWritePaths = "${facts.paths.state}";
+        RestrictAddressFamilies = "AF_UNIX";
+        IPAddressDeny = "any";
+      };
+      restartTriggers = [
+        (builtins.toJSON {
+          inherit (user) passwordFile environment;
+          ai = if cfg.ai.mode == "shared-keys" then site.document.ai else null;
+        })
+      ];
+    };
+in
+{
+  config = lib.mkIf cfg.enable {
+    environment.systemPackages = [ cfg.package ];
+    # Files and not links: Carrel takes a configuration that is really in this directory for a server's.
+    environment.etc."carrel/carrel.toml" = {
+      source = site.configFile;
+      mode = "0644";
+    };
+    environment.etc."carrel/nixos.json" = {
+      source = site.declaration;
+      mode = "0644";
+    };
+
+    users.users.${facts.builder.account} = {
+      isSystemUser = true;
+      description = "Carrel: builds the image of the workspaces";
+      group = facts.builder.account;
+      inherit (builder) uid;
+      home = facts.builder.home;
+      subUidRanges = [ (range // { startUid = builder.first; }) ];
+      subGidRanges = [ (range // { startGid = builder.first; }) ];
+    };
+    users.groups.${facts.builder.account}.gid = builder.uid;
+
+    systemd.services = lib.listToAttrs (map secrets people) // {
+      carrel-image = {
+        description = "Carrel: builds the image of the workspaces, if there is none yet";
+        wants = [ "network-online.target" ];
+        after = [ "network-online.target" ];
+        # A new version of Carrel or another image is for `carrel image build` and `use`; nobody's work is interrupted by it.
+        restartIfChanged = false;
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "${site.carrel} nixos image";
+          TimeoutStartSec = "infinity";
+        };
+      };
+
+      carrel-network = {
+        description = network.Unit.Description;
+        wants = network.Unit.Wants;
+        after = network.Unit.After;
+        before = network.Unit.Before;
+        wantedBy = [ network.Install.WantedBy ];
+        # A restart would take the workspaces with it, which must not run without the rules.
+        reloadIfChanged = true;
+        serviceConfig = network.Service;
+      };
+
+      # When it flushes all rules, ours come back.
+      nftables = lib.mkIf config.networking.nftables.enable { serviceConfig = firewall.Service; };
+    };
+  };
+}

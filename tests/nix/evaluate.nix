@@ -1,0 +1,53 @@
+# Evaluates nix/module.nix with the configuration in a file; tests/nix/desks.py reads the result as JSON.
+{ configuration }:
+let
+  lib = import ./lib.nix;
+
+  # A package is its path here, and what it would be made from can be looked at.
+  made = name: content: {
+    outPath = "/nix/store/${name}";
+    inherit content;
+  };
+  pkgs = {
+    callPackage = _: _: made "carrel" null;
+    nftables = made "nftables" null;
+    coreutils = made "coreutils" null;
+    writeText = made;
+    writeShellScript = made;
+    writeTextDir = name: content: made "dir-of-${name}" content;
+    runCommand = name: _: script: made name script;
+    formats.toml = _: {
+      type = lib.types.anything;
+      generate = made;
+    };
+    formats.json = _: { generate = made; };
+  };
+
+  evaluated = lib.evalModules {
+    modules = [
+      ./nixos.nix
+      ../../nix/module.nix
+      (import configuration)
+      ({ config, lib, ... }: (import ./generated.nix { inherit config lib; }).module)
+    ];
+    arguments = { inherit pkgs; };
+  };
+  inherit (evaluated) config;
+  generated = import ./generated.nix { inherit config lib; };
+  content = file: file.content or null;
+in
+{
+  broken = lib.filter (one: !one.assertion) config.assertions;
+  inherit (config) warnings;
+  inherit (config) users security;
+  inherit (config.systemd) services mounts slices;
+  tmpfiles = config.systemd.tmpfiles.rules;
+  inherit (generated) podman nginx;
+  hosts = config.services.nginx.virtualHosts;
+  settings = config.services.code-server-multi;
+  etc = lib.mapAttrs (_: file: {
+    inherit (file) mode;
+    content = content file.source;
+  }) config.environment.etc;
+  path = map toString config.environment.systemPackages;
+}
