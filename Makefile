@@ -61,7 +61,7 @@ layers: env
 unit: env
 	@$(BIN)/pytest -q tests/unit tests/golden
 
-docs: env ## Write the generated reference pages anew
+docs: env ## Write the generated pages and facts anew
 	@$(BIN)/python scripts/reference.py
 
 golden: env ## Write the golden files anew; then read the difference in git

@@ -16,19 +16,12 @@ let
     count = facts.account.subordinate_ids;
   };
 
-  # nft refuses a set with an empty list of elements.
-  rules =
-    let
-      ids = map toString (lib.sort (a: b: a < b) (map (user: user.uid) people));
-      lines = lib.filter (line: people != [ ] || !lib.hasInfix "@uid@" line) (
-        lib.splitString "\n" facts.network
-      );
-    in
-    pkgs.writeText "carrel-network.nft" (
-      fill { uid = lib.concatStringsSep ", " ids; } (lib.concatStringsSep "\n" lines)
-    );
-
-  network = fill (site.places // { network = "${rules}"; }) facts.units."carrel-network.service";
+  network = fill (
+    site.places
+    // {
+      network = "${pkgs.writeText "carrel-network.nft" site.rules}";
+    }
+  ) facts.units."carrel-network.service";
   firewall = fill site.places facts.units."nftables.service.d";
 
   # A hash of the password and the keys' values, in a file that only the user's account can read.

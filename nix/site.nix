@@ -234,6 +234,16 @@ in
   # Those who work here now.
   working = lib.filterAttrs (name: _: !cfg.users.${name}.suspended) people;
 
+  # What workspaces cannot reach. nft refuses a set with an empty list of elements.
+  rules =
+    let
+      ids = map toString (lib.sort (a: b: a < b) (map (user: user.uid) (lib.attrValues people)));
+      lines = lib.filter (line: ids != [ ] || !lib.hasInfix "@uid@" line) (
+        lib.splitString "\n" facts.network
+      );
+    in
+    fill { uid = lib.concatStringsSep ", " ids; } (lib.concatStringsSep "\n" lines);
+
   # Settings of podman: what they say is added to NixOS's own, and wins.
   engine = pkgs.writeTextDir "containers.conf" facts.engine.containers;
   storage =

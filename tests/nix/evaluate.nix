@@ -34,6 +34,7 @@ let
   };
   inherit (evaluated) config;
   generated = import ./generated.nix { inherit config lib; };
+  site = import ../../nix/site.nix { inherit config lib pkgs; };
   content = file: file.content or null;
 in
 {
@@ -44,7 +45,14 @@ in
   tmpfiles = config.systemd.tmpfiles.rules;
   inherit (generated) podman nginx;
   hosts = config.services.nginx.virtualHosts;
-  settings = config.services.code-server-multi;
+  inherit (site) rules;
+  engine = site.engine.content;
+  storage = lib.mapAttrs (_: user: (site.storage user).content) site.people;
+  settings.backup = {
+    inherit (config.services.code-server-multi.backup) paths;
+    quiesce = config.services.code-server-multi.backup.quiesce.content;
+    resume = config.services.code-server-multi.backup.resume.content;
+  };
   etc = lib.mapAttrs (_: file: {
     inherit (file) mode;
     content = content file.source;

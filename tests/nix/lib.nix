@@ -144,7 +144,14 @@ let
 
   show = concatStringsSep ".";
   wrong = loc: description: value: throw "The option `${show loc}' is not of type `${description}': ${describe value}";
-  describe = value: if isFunction value then "a function" else builtins.toJSON value;
+  describe =
+    value:
+    if isFunction value then
+      "a function"
+    else if builtins.typeOf value == "path" then
+      toString value
+    else
+      builtins.toJSON value;
 
   merged =
     loc: type: values:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import console, images, settings, sites, users
+from carrel.cli import console, images, nixos, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -44,6 +44,7 @@ for command in (
     sites.reset,
     users.user,
     images.image,
+    nixos.nixos,
 ):
     carrel.add_command(command)
 
