@@ -88,6 +88,7 @@ in
 
       carrel-network = {
         description = network.Unit.Description;
+        documentation = [ network.Unit.Documentation ];
         wants = network.Unit.Wants;
         after = network.Unit.After;
         before = network.Unit.Before;

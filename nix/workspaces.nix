@@ -160,6 +160,7 @@ in
 
     systemd.slices.${lib.removeSuffix ".slice" facts.slice} = {
       description = units.${facts.slice}.Unit.Description;
+      documentation = [ units.${facts.slice}.Unit.Documentation ];
       sliceConfig = units.${facts.slice}.Slice;
     };
   };

@@ -116,10 +116,13 @@ def _write(out: Path, texts: Mapping[str, str]) -> None:
 
 def write_secrets(config: Path, layout: HostLayout, user: str) -> None:
     """The environment file of a user, from the files with the secrets as they are now."""
-    site = load.declared(config)
-    account = names.account(user)
-    entries = tuple(_entries(site, user, _declared(config)))
-    disk.make(Secret(layout.secrets_file(user), account, entries, fingerprint=""))
+    disk.make(secrets_of(config, layout, user))
+
+
+def secrets_of(config: Path, layout: HostLayout, user: str) -> Secret:
+    """The environment file of a user: the site's entries, and those of the user's own variables."""
+    entries = tuple(_entries(load.declared(config), user, _declared(config)))
+    return Secret(layout.secrets_file(user), names.account(user), entries, fingerprint="")
 
 
 def _entries(site: Site, name: str, own: Mapping[str, Mapping[str, str]]) -> Iterator[Entry]:
