@@ -281,6 +281,7 @@ class FakeSystemd:
 
     NAMES = (
         "states", "reload_units", "enable", "disable", "start", "stop", "reload", "kernel_messages",
+        "make_again",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:
@@ -295,6 +296,8 @@ class FakeSystemd:
         """Every start, in order."""
         self.broken: set[str] = set()
         """Units that end as soon as they are started."""
+        self.tmpfiles: list[Path] = []
+        """Directories that tmpfiles.d asks for, on a server that NixOS declares."""
         self.running[names.NGINX_UNIT] = self._inputs(names.NGINX_UNIT)
 
     # -- what systemctl does ---------------------------------------------------------------
@@ -358,6 +361,12 @@ class FakeSystemd:
         assert unit in self.running, f"{unit} is not running"
         self._power.spend()
         self.running[unit] = self._inputs(unit)
+
+    def make_again(self, path: str) -> None:
+        self._power.spend()
+        for directory in self.tmpfiles:
+            if directory.is_relative_to(path):
+                directory.mkdir(parents=True, exist_ok=True)
 
     def kernel_messages(self, pattern: str, lines: int) -> list[str]:
         del pattern, lines

@@ -17,7 +17,6 @@ from carrel.core.server import Ids
 from carrel.core.site import SecretFile, Site, User
 from carrel.render import host
 from carrel.render.blocks import Unit, unit
-from carrel.render.nixos import CURRENT
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
 
 R = TypeVar("R", bound=Resource)
@@ -127,7 +126,7 @@ def _surroundings(desks: Desks, site: Site) -> host.Surroundings:
         layout=LAYOUT,
         machine=server_machine(ipv6=True),
         image=Image(names.image_reference("0123456789ab"), "", (), ()),
-        image_directory=CURRENT,
+        image_directory=LAYOUT.current_image,
         ids={u: Ids(a["uid"], a["subUidRanges"][0]["startUid"]) for u, a in found.items()},
         web_gid=NGINX_GID,
         fingerprints={r: "print" for r in references if isinstance(r, SecretFile)},

@@ -60,7 +60,7 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
         "--replace",
         *("-e", "OPENCODE_DISABLE_AUTOUPDATE=1"),
         *("-e", "OPENCODE_DISABLE_MODELS_FETCH=1"),
-        *("--env-file", "/var/lib/carrel/images/current/environment"),
+        *("--env-file", "/var/lib/carrel/image/environment"),
         *("--env-file", "/var/lib/carrel/secrets/dan.env"),
         *("-u", "1000:1000"),
         *("-v", "/var/lib/vscode/dan/home:/home/coder:rw,nosuid,nodev"),

@@ -269,6 +269,11 @@ class HostLayout:
         return f"{self.state}/images"
 
     @property
+    def current_image(self) -> str:
+        """A link to the image in use, for units that were made before its digest was known (NixOS)."""
+        return f"{self.state}/image"
+
+    @property
     def builder(self) -> str:
         """Where the account that builds images has its store."""
         return f"{self.state}/build"

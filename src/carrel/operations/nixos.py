@@ -33,7 +33,6 @@ from carrel.render import pages, secret
 HTTPS = 443
 DECLARATION = "nixos.json"
 """Beside the configuration; says that NixOS made both, and what carrel.toml has no word for."""
-CURRENT = "current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ def provide_image(place: ServerPlace) -> None:
 def point(place: ServerPlace) -> None:
     """Lead the mount units, which know no digest, to the image in use."""
     shelf = place.store.shelf
-    files.replace_link(f"{shelf.directory}/{CURRENT}", shelf.path(shelf.selected))
+    files.replace_link(place.layout.current_image, shelf.path(shelf.selected))
 
 
 # -- what the operator does ----------------------------------------------------------------

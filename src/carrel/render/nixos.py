@@ -6,8 +6,7 @@ module decides or renders is taken from there, so that nothing is said twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from carrel.core import edge, names, workspace
 from carrel.core.ai import Json
@@ -16,8 +15,8 @@ from carrel.core.names import HostLayout
 from carrel.core.resources import Account, Directory, File, Image, State
 from carrel.core.server import Ids
 from carrel.core.site import SOFT_SHARE, Limits, PasswordHash, SecretFile, Site, Tls, TlsMode, User
-from carrel.render import engine, host, nginx, podman, secret, systemd
-from carrel.render.blocks import Statement, Unit, statements, unit
+from carrel.render import engine, host, nixos_container, nixos_edge, secret, systemd
+from carrel.render.blocks import Unit, unit
 
 LAYOUT = HostLayout()
 MACHINE = server_machine(ipv6=True)
@@ -56,8 +55,6 @@ SITE = Site(
     tls=Tls(TlsMode.FILES, certificate="@certificate@", key=SecretFile("@key@")),
 )
 IMAGE = Image(names.image_reference("@image@"), "", (), ())
-CURRENT = f"{LAYOUT.images}/current"
-"""A link to the directory of the image in use: Nix evaluates before anybody knows its digest."""
 
 
 def state() -> State:
@@ -68,7 +65,7 @@ def state() -> State:
             layout=LAYOUT,
             machine=MACHINE,
             image=IMAGE,
-            image_directory=CURRENT,
+            image_directory=LAYOUT.current_image,
             ids={USER: Ids(UID, FIRST)},
             web_gid=WEB,
             fingerprints={},
@@ -92,20 +89,15 @@ def facts() -> dict[str, Json]:
             "directory": LAYOUT.engine,
             "storage": _storage(),
         },
-        "podman": _podman(),
+        "podman": _container(),
         "units": _units(found),
         "slice": names.SLICE,
         "hardening": _hardening(found),
         "set_by_carrel": [entry.variable for entry in secret.entries(SITE, SITE.users[0])],
         "builder": {"account": names.BUILDER, "home": LAYOUT.builder},
         "network": _content(found, LAYOUT.network),
-        "nginx": _nginx(),
+        "nginx": dict(nixos_edge.parts(edge.host_edge(SITE, LAYOUT, MACHINE))),
         "paths": {
-            "config": LAYOUT.config,
-            "current": CURRENT,
-            "images": LAYOUT.images,
-            "secrets": LAYOUT.secrets_file(USER),
-            "sockets": LAYOUT.sockets,
             "state": LAYOUT.state,
         },
     }
@@ -162,6 +154,19 @@ def _directory(directory: Directory) -> Json:
         "mode": f"{directory.mode:04o}",
         "skeleton": list(directory.skeleton),
     }
+
+
+def _container() -> Json:
+    placement = workspace.Placement(
+        name=names.account(USER),
+        labels=((names.LABEL_USER, USER),),
+        root=workspace.RootDirectory(LAYOUT.root(USER), f"{LAYOUT.current_image}/environment"),
+        sockets=LAYOUT.socket_directory(USER),
+        agent=LAYOUT.agent,
+        secrets_file=LAYOUT.secrets_file(USER),
+    )
+    container = workspace.container(SITE, SITE.users[0], placement, MACHINE)
+    return nixos_container.options(container, systemd.podman_options(LAYOUT.podman(UID)))
 
 
 def _content(found: State, path: str) -> str:
@@ -234,165 +239,3 @@ def _value(key: str, values: list[str]) -> Json:
     if key in _NAMES:
         return [word for value in values for word in value.split()]
     return list(values) if len(values) > 1 or key in _ALWAYS_LISTS else values[0]
-
-
-# -- podman --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Native:
-    """What `virtualisation.oci-containers` has an option for: our argument, and its own name."""
-
-    argument: str
-    option: str
-
-
-_ONE = (
-    _Native("--hostname=", "hostname"),
-    _Native("--user=", "user"),
-    _Native("--workdir=", "workdir"),
-    _Native("--pull=", "pull"),
-    _Native("--log-driver=", "log-driver"),
-)
-_MANY = (_Native("--env-file=", "environmentFiles"), _Native("--volume=", "volumes"))
-_PAIRS = (_Native("--env=", "environment"), _Native("--label=", "labels"))
-_SAID_BY_NIXOS = ("--detach", "--sdnotify=conmon", "--rm", "--replace", "--name=")
-"""What it writes itself, always."""
-
-
-def _podman() -> Json:
-    """The container as options of `virtualisation.oci-containers`; what has none is an extraOption."""
-    placement = workspace.Placement(
-        name=names.account(USER),
-        labels=((names.LABEL_USER, USER),),
-        root=workspace.RootDirectory(LAYOUT.root(USER), f"{CURRENT}/environment"),
-        sockets=LAYOUT.socket_directory(USER),
-        agent=LAYOUT.agent,
-        secrets_file=LAYOUT.secrets_file(USER),
-    )
-    container = workspace.container(SITE, SITE.users[0], placement, MACHINE)
-    options = systemd.podman_options(LAYOUT.podman(UID))
-    program, *arguments = podman.run_in_unit(container, options)
-    before = arguments[: arguments.index("run")]
-    sizes = {f"--tmpfs={place.path}:": place.size for place in container.temporary}
-    arguments = [_sized(argument, sizes) for argument in arguments[len(before) + 1 :]]
-    cut = arguments.index("--rootfs")
-    options_, (image, *command) = arguments[:cut], arguments[cut + 1 :]
-    found: dict[str, Json] = {
-        "preRunExtraOptions": list(before),
-        "image": image,
-        "cmd": list(command),
-        "capabilities": {},
-        "extraOptions": [],
-    }
-    for argument in options_:
-        _sort(found, argument)
-    # With it, podman takes the image's name for a directory.
-    _list(found, "extraOptions").append("--rootfs")
-    del program
-    return found
-
-
-def _sized(argument: str, sizes: Mapping[str, int]) -> str:
-    for beginning, size in sizes.items():
-        if argument.startswith(beginning):
-            path = beginning.removeprefix("--tmpfs=").rstrip(":")
-            return argument.replace(f"size={size}", f"size=@size:{path}@")
-    return argument
-
-
-def _sort(found: dict[str, Json], argument: str) -> None:
-    if argument.startswith(_SAID_BY_NIXOS):
-        return
-    if argument.startswith("--cap-drop="):
-        _dict(found, "capabilities")[argument.removeprefix("--cap-drop=")] = False
-        return
-    for native in (*_ONE, *_MANY, *_PAIRS):
-        if argument.startswith(native.argument):
-            value = argument.removeprefix(native.argument)
-            if native in _ONE:
-                found[native.option] = value
-            elif native in _MANY:
-                _list(found, native.option).append(value)
-            else:
-                name, _, text = value.partition("=")
-                _dict(found, native.option)[name] = text
-            return
-    _list(found, "extraOptions").append(argument)
-
-
-def _list(found: dict[str, Json], name: str) -> list[Json]:
-    value = found.setdefault(name, [])
-    assert isinstance(value, list)  # noqa: S101 - for the type checker
-    return value
-
-
-def _dict(found: dict[str, Json], name: str) -> dict[str, Json]:
-    value = found.setdefault(name, {})
-    assert isinstance(value, dict)  # noqa: S101
-    return value
-
-
-# -- nginx ---------------------------------------------------------------------------------
-
-_SAID_BY_VHOST = frozenset({"listen", "server_name", "ssl_certificate", "ssl_certificate_key"})
-"""What a virtual host of NixOS has options for."""
-
-
-def _nginx() -> Json:
-    settings = edge.host_edge(SITE, LAYOUT, MACHINE)
-    top = list(statements(nginx.config(settings)))
-    shared = [s.text for s in top if s.word not in {"server", "include"}]
-    desks, upstream = statements(nginx.kept(settings))
-    *default, known = statements(desks.body or "")
-    servers = {_kind(s): _server(s) for s in top if s.word == "server"}
-    address, *more = statements(upstream.body or "")
-    return {
-        "http": list(shared),
-        "desks": {
-            "head": desks.head,
-            "default": [s.text for s in default],
-            "known": known.text,
-        },
-        "upstream": {
-            "name": upstream.rest,
-            "address": address.rest.strip('"'),
-            "lines": [s.text for s in more],
-        },
-        **servers,
-    }
-
-
-def _kind(server: Statement) -> str:
-    """Which of the edge's servers this is; ValueError for one that is new here."""
-    inside = list(statements(server.body or ""))
-    name = next((s.rest for s in inside if s.word == "server_name"), "")
-    listens = [s.rest for s in inside if s.word == "listen"]
-    if any(listen.startswith("127.0.0.1:") for listen in listens):
-        return "tunnel"
-    if not any("ssl" in listen.split() for listen in listens):
-        return "redirect"
-    if "?<carrel_user>" in name:
-        return "desk"
-    if ".+" in name:
-        return "unknown"
-    if name == f'"{SITE.domain}"':
-        return "welcome"
-    raise ValueError(f"the NixOS module does not know the server {name} of the edge")
-
-
-def _server(server: Statement) -> Json:
-    inside = [s for s in statements(server.body or "") if s.word not in _SAID_BY_VHOST]
-    return {
-        "lines": [s.text for s in inside if s.word != "location"],
-        "locations": {s.rest: _location(s) for s in inside if s.word == "location"},
-    }
-
-
-def _location(location: Statement) -> Json:
-    inside = list(statements(location.body or ""))
-    address = next((s.rest.strip('"') for s in inside if s.word == "proxy_pass"), None)
-    return {
-        "proxyPass": address,
-        "lines": [s.text for s in inside if s.word != "proxy_pass"],
-    }
