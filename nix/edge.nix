@@ -15,7 +15,7 @@ let
   text = lib.concatStringsSep "\n";
 
   location = found: {
-    inherit (found) proxyPass;
+    inherit (found) proxyPass priority;
     extraConfig = text found.lines;
     # Ours are complete, and a client's own headers must not come through.
     recommendedProxySettings = false;
@@ -61,14 +61,32 @@ let
     user:
     inside (fill user.values nginx.tunnel)
     // {
-      serverName = "localhost";
-      listen = [
-        {
-          addr = "127.0.0.1";
-          inherit (user) port;
-        }
-      ];
+      serverName = lib.concatStringsSep " " (nginx.tunnel.names ++ lib.optional (nginx.tunnel.names == [ ]) "localhost");
+      listen = loopback user;
     };
+
+  loopback = user: [
+    {
+      addr = "127.0.0.1";
+      inherit (user) port;
+    }
+  ];
+
+  # At a tunnel's port, a name that somebody made point to this machine.
+  stray =
+    user:
+    inside nginx.stray
+    // {
+      serverName = "_";
+      default = true;
+      listen = loopback user;
+    };
+
+  # What is nobody's. nginx takes the first host, and NixOS sorts them by name; a host with `default` goes before it.
+  nobody = inside nginx.nobody // {
+    serverName = lib.head nginx.nobody.names;
+    rejectSSL = true;
+  };
 
   page = found: secure // inside (fill site.places found);
 
@@ -84,9 +102,11 @@ let
 
   people = lib.attrValues site.working;
   desks = lib.listToAttrs (map (user: lib.nameValuePair "${user.name}.${cfg.domain}" (desk user)) people);
+  withPort = lib.filter (user: user.port != null) people;
   tunnels = lib.listToAttrs (
-    map (user: lib.nameValuePair "carrel-tunnel-${user.name}" (tunnel user)) (
-      lib.filter (user: user.port != null) people
+    map (user: lib.nameValuePair "carrel-tunnel-${user.name}" (tunnel user)) withPort
+    ++ lib.optionals (nginx ? stray) (
+      map (user: lib.nameValuePair "carrel-tunnel-${user.name}-stray" (stray user)) withPort
     )
   );
 in
@@ -112,7 +132,8 @@ in
         // {
           ${cfg.domain} = page nginx.welcome;
           "*.${cfg.domain}" = page nginx.unknown;
-        };
+        }
+        // lib.optionalAttrs (nginx ? nobody) { "!carrel-nobody" = nobody; };
     };
 
     security.acme.certs = lib.mkIf ownCertificate {

@@ -195,7 +195,15 @@ let
   }) cfg.settings;
 
   configFile = toml.generate "carrel.toml" document;
-  part = names: toml.generate "carrel.toml" ({ inherit (cfg) domain; } // lib.getAttrs names document);
+  part = without: toml.generate "carrel.toml" (removeAttrs document without);
+  # What neither pages nor agents depend on.
+  others = [
+    "image"
+    "limits"
+    "storage"
+    "tls"
+    "users"
+  ];
   carrel = "${cfg.package}/bin/carrel";
 
   # What the module knows and carrel.toml has no word for.
@@ -206,12 +214,12 @@ let
   };
   # Made by Carrel when the system is built, from what they depend on and no more: a new user must not restart the others.
   pages = pkgs.runCommand "carrel-pages" { } ''
-    ${carrel} nixos pages --config ${part [ "domain" ]} "$out"
+    ${carrel} nixos pages --config ${part (others ++ [ "ai" ])} "$out"
   '';
   agent =
     name: user:
     pkgs.runCommand "carrel-agent-${name}" { } ''
-      ${carrel} nixos agent --config ${part [ "ai" ]} ${lib.concatStringsSep " " (lib.attrNames user.environment)} "$out"
+      ${carrel} nixos agent --config ${part others} ${lib.concatStringsSep " " (lib.attrNames user.environment)} "$out"
     '';
 in
 {

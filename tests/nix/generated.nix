@@ -67,6 +67,12 @@ let
   plain = [ (listen nginx.defaultHTTPListenPort false) ];
   secure = [ (listen nginx.defaultSSLListenPort true) ];
 
+  inOrder =
+    locations:
+    lib.sort (one: other: locations.${one}.priority < locations.${other}.priority) (
+      lib.attrNames locations
+    );
+
   locationText = name: location: ''
     location ${name} {
       ${if location.proxyPass != null then "proxy_pass ${location.proxyPass};" else ""}
@@ -93,7 +99,14 @@ let
       ssl = host.forceSSL || host.onlySSL;
       listens =
         if host.listen != [ ] then
-          map (one: "listen ${one.addr}:${toString one.port} ${if one.ssl then "ssl " else ""};") host.listen
+          map (
+            one:
+            "listen ${one.addr}:${toString one.port} ${if one.ssl then "ssl " else ""}${
+              if host.default then "default_server " else ""
+            };"
+          ) host.listen
+        else if host.rejectSSL then
+          plain ++ secure
         else if ssl then
           secure
         else
@@ -119,7 +132,8 @@ let
         ${lines listens}
         ${names}
         ${if ssl then "ssl_certificate ${file}; ssl_certificate_key ${key};" else ""}
-        ${lines (listed locationText host.locations)}
+        ${if host.rejectSSL then "ssl_reject_handshake on;" else ""}
+        ${lines (map (name: locationText name host.locations.${name}) (inOrder host.locations))}
         ${host.extraConfig}
       }
     '';

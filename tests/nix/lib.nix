@@ -57,6 +57,7 @@ let
   range = from: to: if from > to then [ ] else genList (n: from + n) (to - from + 1);
   take = count: list: genList (n: elemAt list n) (if count < length list then count else length list);
   optional = condition: value: if condition then [ value ] else [ ];
+  optionalAttrs = condition: set: if condition then set else { };
   optionals = condition: list: if condition then list else [ ];
   hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
   hasSuffix =
@@ -436,6 +437,7 @@ let
       mod
       nameValuePair
       optional
+      optionalAttrs
       optionals
       range
       recursiveUpdate

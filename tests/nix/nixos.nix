@@ -105,6 +105,7 @@ let
     forceSSL = option types.bool false;
     onlySSL = option types.bool false;
     default = option types.bool false;
+    rejectSSL = option types.bool false;
     useACMEHost = option (types.nullOr types.str) null;
     acmeRoot = option (types.nullOr types.str) "/var/lib/acme/acme-challenge";
     sslCertificate = option (types.nullOr types.path) null;

@@ -20,17 +20,17 @@ from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
 from carrel.config import load
 from carrel.core import ai, names
-from carrel.core.machine import Machine
+from carrel.core.machine import Machine, server_machine
 from carrel.core.names import HostLayout
-from carrel.core.resources import Entry, Image, Secret, State
+from carrel.core.resources import Entry, File, Image, Secret, State
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
 from carrel.errors import CarrelError, ConfigError, NotReady, Refused
 from carrel.operations import preflight
 from carrel.operations.place import Say
 from carrel.operations.server import ServerPlace
-from carrel.render import pages, secret
+from carrel.render import host, secret
 
-HTTPS = 443
+LAYOUT = HostLayout()
 DECLARATION = "nixos.json"
 """Beside the configuration; says that NixOS made both, and what carrel.toml has no word for."""
 
@@ -74,13 +74,13 @@ def refuse() -> NoReturn:
 
 def write_pages(config: Path, out: Path) -> None:
     """The static pages of the edge into the directory `out`."""
-    _write(out, pages.all_pages(load.declared(config).domain, HTTPS))
+    _write(load.declared(config), LAYOUT.pages, out)
 
 
 def write_agent(config: Path, variables: Iterable[str], out: Path) -> None:
     """The managed configuration of opencode into `out`, for somebody who has these variables too."""
-    settings = with_own_keys(load.declared(config).ai, variables)
-    _write(out, {"opencode.json": json.dumps(ai.agent_config(settings), indent=2) + "\n"})
+    site = load.declared(config)
+    _write(replace(site, ai=with_own_keys(site.ai, variables)), LAYOUT.agent, out)
 
 
 def with_own_keys(settings: Ai, variables: Iterable[str]) -> Ai:
@@ -103,11 +103,22 @@ def _provider(variable: str) -> str:
     return name.lower().replace("_", "-") if suffix and not rest else ""
 
 
-def _write(out: Path, texts: Mapping[str, str]) -> None:
+def _write(site: Site, directory: str, out: Path) -> None:
+    """What a server of `site` has in `directory`, which is the same for all its users."""
     mine = Identity.ours()
     files.make_directory(str(out.resolve()), mine, 0o755)
-    for name, text in texts.items():
-        files.write(str(out.resolve() / name), text, mine, 0o644)
+    around = host.Surroundings(
+        layout=LAYOUT,
+        machine=server_machine(ipv6=True),
+        image=Image("", "", (), ()),
+        image_directory="",
+        ids={},
+        web_gid=0,
+        fingerprints={},
+    )
+    for file in host.state(replace(site, users=()), around):
+        if isinstance(file, File) and file.path.startswith(f"{directory}/"):
+            files.write(str(out.resolve() / Path(file.path).name), file.content, mine, 0o644)
 
 
 # -- what units do at their start ----------------------------------------------------------

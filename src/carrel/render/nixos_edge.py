@@ -8,9 +8,22 @@ from carrel.render import nginx
 from carrel.render.blocks import Statement, statements
 
 _SAID_BY_VHOST = frozenset(
-    {"listen", "server_name", "ssl_certificate", "ssl_certificate_key", "http2"}
+    {
+        "listen",
+        "server_name",
+        "ssl_certificate",
+        "ssl_certificate_key",
+        "http2",
+        "ssl_reject_handshake",
+    }
 )
 """What a virtual host of NixOS has options for."""
+FIRST_PRIORITY = 1000
+"""NixOS's default."""
+
+
+NOBODY = "carrel.invalid"
+"""The name of a server that answers for all that is nobody's, if the edge has one."""
 
 
 def parts(settings: Edge) -> dict[str, Json]:
@@ -43,7 +56,9 @@ def _kind(server: Statement, domain: str) -> str:
     name = next((s.rest for s in inside if s.word == "server_name"), "")
     listens = [s.rest for s in inside if s.word == "listen"]
     if any(listen.startswith("127.0.0.1:") for listen in listens):
-        return "tunnel"
+        return "tunnel" if all("default_server" not in listen for listen in listens) else "stray"
+    if name == NOBODY:
+        return "nobody"
     if not any("ssl" in listen.split() for listen in listens):
         return "redirect"
     if "?<carrel_user>" in name:
@@ -56,17 +71,23 @@ def _kind(server: Statement, domain: str) -> str:
 
 
 def _server(server: Statement) -> Json:
-    inside = [s for s in statements(server.body or "") if s.word not in _SAID_BY_VHOST]
+    inside = list(statements(server.body or ""))
+    places = [s for s in inside if s.word == "location"]
+    names = next((s.rest.split() for s in inside if s.word == "server_name"), [])
+    said = _SAID_BY_VHOST | {"location"}
     return {
-        "lines": [s.text for s in inside if s.word != "location"],
-        "locations": {s.rest: _location(s) for s in inside if s.word == "location"},
+        "names": [name.strip('"') for name in names],
+        "lines": [s.text for s in inside if s.word not in said],
+        # nginx takes the first pattern that fits, so their order counts.
+        "locations": {s.rest: _location(s, number) for number, s in enumerate(places)},
     }
 
 
-def _location(location: Statement) -> Json:
+def _location(location: Statement, number: int) -> Json:
     inside = list(statements(location.body or ""))
     address = next((s.rest.strip('"') for s in inside if s.word == "proxy_pass"), None)
     return {
         "proxyPass": address,
+        "priority": FIRST_PRIORITY + number,
         "lines": [s.text for s in inside if s.word != "proxy_pass"],
     }
