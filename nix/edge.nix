@@ -37,8 +37,7 @@ let
         { inherit (cfg) useACMEHost; }
       else
         {
-          inherit (cfg) sslCertificate;
-          sslCertificateKey = cfg.sslCertificateKey;
+          inherit (cfg) sslCertificate sslCertificateKey;
         }
     );
 

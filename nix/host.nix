@@ -12,9 +12,7 @@ let
   people = lib.attrValues site.people;
 
   builder = site.idsOf site.builder;
-  range = {
-    count = facts.account.subordinate_ids;
-  };
+  range.count = facts.account.subordinate_ids;
 
   network = fill (
     site.places
@@ -35,6 +33,8 @@ let
         ExecStart = "${site.carrel} nixos secrets ${user.name}";
         # Secret files belong to whomever sops-nix or agenix gave them; the result is the account's.
         CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER";
+        SystemCallFilter = facts.hardening.SystemCallFilter ++ [ "@chown" ];
+        ProtectHome = "read-only";
         ReadWritePaths = "${facts.paths.state}";
         RestrictAddressFamilies = "AF_UNIX";
         IPAddressDeny = "any";
@@ -49,15 +49,19 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    environment.systemPackages = [ cfg.package ];
-    # Files and not links: Carrel takes a configuration that is really in this directory for a server's.
-    environment.etc."carrel/carrel.toml" = {
-      source = site.configFile;
-      mode = "0644";
-    };
-    environment.etc."carrel/nixos.json" = {
-      source = site.declaration;
-      mode = "0644";
+    environment = {
+      systemPackages = [ cfg.package ];
+      # Files and not links: Carrel takes a configuration that is really in this directory for a server's.
+      etc = {
+        "carrel/carrel.toml" = {
+          source = site.configFile;
+          mode = "0644";
+        };
+        "carrel/nixos.json" = {
+          source = site.declaration;
+          mode = "0644";
+        };
+      };
     };
 
     users.users.${facts.builder.account} = {

@@ -144,24 +144,28 @@ in
     users.users = perUser (user: user.account) account everybody;
     users.groups = perUser (user: user.account) (user: { gid = user.uid; }) everybody;
 
-    systemd.tmpfiles.rules = directories ++ [
-      "L+ ${facts.engine.directory} - - - - ${site.engine}"
-    ];
+    virtualisation.oci-containers = {
+      backend = lib.mkDefault "podman";
+      containers = perUser (user: user.account) container working;
+    };
 
-    virtualisation.oci-containers.backend = lib.mkDefault "podman";
-    virtualisation.oci-containers.containers = perUser (user: user.account) container working;
+    systemd = {
+      tmpfiles.rules = directories ++ [
+        "L+ ${facts.engine.directory} - - - - ${site.engine}"
+      ];
 
-    systemd.mounts = lib.concatMap (user: [
-      (mount user units."run-carrel-@user@.mount")
-      (rootMount user)
-    ]) working;
+      mounts = lib.concatMap (user: [
+        (mount user units."run-carrel-@user@.mount")
+        (rootMount user)
+      ]) working;
 
-    systemd.services = perUser serviceName service working;
+      services = perUser serviceName service working;
 
-    systemd.slices.${lib.removeSuffix ".slice" facts.slice} = {
-      description = units.${facts.slice}.Unit.Description;
-      documentation = [ units.${facts.slice}.Unit.Documentation ];
-      sliceConfig = units.${facts.slice}.Slice;
+      slices.${lib.removeSuffix ".slice" facts.slice} = {
+        description = units.${facts.slice}.Unit.Description;
+        documentation = [ units.${facts.slice}.Unit.Documentation ];
+        sliceConfig = units.${facts.slice}.Slice;
+      };
     };
   };
 }
