@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 
@@ -68,6 +68,34 @@ class AtLeastTimes:
 
     def __str__(self) -> str:
         return f"≥ {self.factor:g} x"
+
+
+@dataclass(frozen=True, slots=True)
+class AtMostTimes:
+    """Ours may be this many times theirs."""
+
+    factor: float
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= self.factor * theirs
+
+    def __str__(self) -> str:
+        return f"≤ {self.factor:g} x"
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Ours may be this many times theirs, and this high, in the row's unit."""
+
+    factor: float
+    amount: float
+    unit: str
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= self.factor * theirs and ours <= self.amount
+
+    def __str__(self) -> str:
+        return f"≤ {self.factor:g} x, ≤ {self.amount:g} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +189,7 @@ class Facts:
 
     title: str
     rows: tuple[Fact, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)

@@ -22,30 +22,43 @@ let
   ) facts.units."carrel-network.service";
   firewall = fill site.places facts.units."nftables.service.d";
 
-  # A hash of the password and the keys' values, in a file that only the user's account can read.
+  keyService = "carrel-key.service";
+
+  # A hash of the password and the keys' values, in a file that only the user's account can read; `from` is what they depend on.
   secrets =
-    user:
-    lib.nameValuePair "carrel-secrets@${user.name}" {
-      description = "Carrel: the secrets of ${user.name}";
+    name: from:
+    lib.nameValuePair "carrel-secrets@${name}" {
+      description = "Carrel: the secrets of ${name}";
+      requires = [ keyService ];
+      after = [ keyService ];
       serviceConfig = facts.hardening // {
         Type = "oneshot";
         RemainAfterExit = true;
-        ExecStart = "${site.carrel} nixos secrets ${user.name}";
+        ExecStart = "${site.carrel} nixos secrets ${name}";
         # Secret files belong to whomever sops-nix or agenix gave them; the result is the account's.
         CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER";
         SystemCallFilter = facts.hardening.SystemCallFilter ++ [ "@chown" ];
         ProtectHome = "read-only";
-        ReadWritePaths = "${facts.paths.state}";
+        ReadWritePaths = facts.paths.state;
         RestrictAddressFamilies = "AF_UNIX";
         IPAddressDeny = "any";
       };
-      restartTriggers = [
-        (builtins.toJSON {
-          inherit (user) passwordFile environment;
-          ai = if cfg.ai.mode == "shared-keys" then site.document.ai else null;
-        })
-      ];
+      restartTriggers = [ (builtins.toJSON from) ];
     };
+
+  ofUser =
+    user:
+    secrets user.name {
+      inherit (user) passwordFile environment;
+      ai = if cfg.ai.mode == "shared-keys" then site.document.ai else cfg.ai.mode;
+      token = site.document.users.${user.name}.ai_token or null;
+    };
+
+  # The providers' keys, and whose tokens the gateway takes.
+  ofGateway = secrets "gateway" {
+    inherit (site.document.ai) providers;
+    tokens = lib.mapAttrs (_: user: user.ai_token or 0) site.document.users;
+  };
 in
 {
   config = lib.mkIf cfg.enable {
@@ -75,7 +88,22 @@ in
     };
     users.groups.${facts.builder.account}.gid = builder.uid;
 
-    systemd.services = lib.listToAttrs (map secrets people) // {
+    systemd.services = lib.listToAttrs (map ofUser people ++ lib.optional site.withGateway ofGateway) // {
+      carrel-key = {
+        description = "Carrel: makes the key that tokens are made with, once";
+        restartIfChanged = false;
+        serviceConfig = facts.hardening // {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "${site.carrel} nixos key";
+          CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER";
+          SystemCallFilter = facts.hardening.SystemCallFilter ++ [ "@chown" ];
+          ReadWritePaths = facts.paths.state;
+          RestrictAddressFamilies = "AF_UNIX";
+          IPAddressDeny = "any";
+        };
+      };
+
       carrel-image = {
         description = "Carrel: builds the image of the workspaces, if there is none yet";
         wants = [ "network-online.target" ];

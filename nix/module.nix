@@ -8,6 +8,7 @@
     ./checks.nix
     ./workspaces.nix
     ./edge.nix
+    ./gateway.nix
     ./host.nix
   ];
 }

@@ -100,8 +100,8 @@ let
           description = "Keep the workspace stopped. Account and files stay.";
         };
         number = mkOption {
-          type = types.ints.between 0 (site.builder - 1);
-          default = lib.mod (builtins.fromTOML "value = 0x${builtins.substring 0 7 (builtins.hashString "sha256" name)}").value site.builder;
+          type = types.ints.between 0 (site.gateway - 1);
+          default = lib.mod (builtins.fromTOML "value = 0x${builtins.substring 0 7 (builtins.hashString "sha256" name)}").value site.gateway;
           defaultText = literalExpression "from the name";
           description = ''
             Decides the account's user id and subordinate ids. It must not change as long as there are files of the user.

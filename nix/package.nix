@@ -6,11 +6,13 @@
   lib,
   python3Packages,
   installShellFiles,
+  makeWrapper,
 }:
 let
   project = (lib.importTOML ../pyproject.toml).project;
   # "click>=8.2" is python3Packages.click.
   nameOf = requirement: lib.head (builtins.match "([A-Za-z0-9_-]+).*" requirement);
+  dependencies = map (requirement: python3Packages.${nameOf requirement}) project.dependencies;
 in
 python3Packages.buildPythonApplication {
   pname = project.name;
@@ -35,17 +37,22 @@ python3Packages.buildPythonApplication {
   '';
 
   build-system = [ python3Packages.hatchling ];
-  dependencies = map (requirement: python3Packages.${nameOf requirement}) project.dependencies;
+  inherit dependencies;
 
-  nativeBuildInputs = [ installShellFiles ];
+  nativeBuildInputs = [
+    installShellFiles
+    makeWrapper
+  ];
+  # carrel-python runs the gateway, which is no command of its own.
   postInstall = ''
+    makeWrapper ${python3Packages.python.interpreter} "$out/libexec/carrel-python" \
+      --prefix PYTHONPATH : "$out/${python3Packages.python.sitePackages}:${python3Packages.makePythonPath dependencies}"
     "$out/bin/carrel" --version
     for shell in bash zsh fish; do
       _CARREL_COMPLETE="''${shell}_source" "$out/bin/carrel" >"carrel.$shell"
     done
     installShellCompletion carrel.{bash,zsh,fish}
-    PYTHONPATH="$out/${python3Packages.python.sitePackages}:$PYTHONPATH" \
-      ${python3Packages.python.interpreter} -m carrel.cli.manual >carrel.1
+    "$out/libexec/carrel-python" -m carrel.cli.manual >carrel.1
     installManPage carrel.1
   '';
 

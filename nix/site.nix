@@ -6,7 +6,9 @@
 }:
 let
   cfg = config.services.code-server-multi;
-  facts = lib.importJSON ./facts.json;
+  known = lib.importJSON ./facts.json;
+  facts = known // (if withGateway then known.gateway else known.plain);
+  withGateway = cfg.ai.mode == "gateway";
 
   # Replaces @name@ by its value, in every text and every name inside `value`.
   fill =
@@ -119,6 +121,7 @@ let
         first = toString first;
         above = toString (first + 1000);
         web = toString webGroup.gid;
+        gateway_uid = toString (idsOf gateway).uid;
         memory = toString held.memory;
         memory_soft = toString held.memory_soft;
         cpus = decimal held.cpus;
@@ -131,7 +134,8 @@ let
       // places;
     };
 
-  # The number of the account that builds images. The ids above it belong to systemd (its "foreign" range).
+  # People have the numbers below. The ids above the builder's belong to systemd (its "foreign" range).
+  gateway = 4092;
   builder = 4093;
   idsOf = number: {
     uid = cfg.firstUid + number;
@@ -146,6 +150,8 @@ let
     pages = toString cfg.pages;
     nft = "${pkgs.nftables}/bin/nft";
     systemctl = "${config.systemd.package}/bin/systemctl";
+    python = "${cfg.package}/libexec/carrel-python";
+    gateway_config = "/etc/carrel/gateway.json";
   };
 
   certificate =
@@ -194,6 +200,10 @@ let
     }) cfg.users;
   }) cfg.settings;
 
+  gatewayConfig = pkgs.runCommand "carrel-gateway" { } ''
+    ${carrel} nixos gateway --config ${configFile} "$out"
+  '';
+
   configFile = toml.generate "carrel.toml" document;
   part = without: toml.generate "carrel.toml" (removeAttrs document without);
   # What neither pages nor agents depend on.
@@ -231,13 +241,16 @@ in
     declaration
     facts
     fill
+    gateway
     idsOf
     pages
     people
     places
     webGroup
+    withGateway
     certificate
     document
+    gatewayConfig
     ;
   # Those who work here now.
   working = lib.filterAttrs (name: _: !cfg.users.${name}.suspended) people;

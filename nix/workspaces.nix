@@ -67,8 +67,7 @@ let
       what = found.Mount.What;
       where = found.Mount.Where;
       type = found.Mount.Type;
-      # What systemd would take for a specifier or an escape.
-      options = lib.replaceStrings [ "\\" "%" ] [ "\\\\" "%%" ] found.Mount.Options;
+      options = found.Mount.Options;
       mountConfig = { inherit (found.Mount) DirectoryMode; };
       wantedBy = [ found.Install.WantedBy ];
     };
@@ -76,13 +75,17 @@ let
   imageService = "carrel-image.service";
   secretsService = user: "carrel-secrets@${user.name}.service";
 
-  rootMount =
+  # One file system for sockets, one for the gateway's if there is one, and the image, which has to be there first.
+  mounts =
     user:
-    mount user units."run-carrel\\x2droot-@user@.mount"
-    // {
-      requires = [ imageService ];
-      after = [ imageService ];
-    };
+    map (
+      name:
+      mount user units.${name}
+      // lib.optionalAttrs (units.${name}.Mount.Type == "none") {
+        requires = [ imageService ];
+        after = [ imageService ];
+      }
+    ) (lib.filter (lib.hasSuffix ".mount") (lib.attrNames units));
 
   container =
     user:
@@ -154,10 +157,7 @@ in
         "L+ ${facts.engine.directory} - - - - ${site.engine}"
       ];
 
-      mounts = lib.concatMap (user: [
-        (mount user units."run-carrel-@user@.mount")
-        (rootMount user)
-      ]) working;
+      mounts = lib.concatMap mounts working;
 
       services = perUser serviceName service working;
 

@@ -280,8 +280,8 @@ class FakeSystemd:
     """
 
     NAMES = (
-        "states", "reload_units", "enable", "disable", "start", "stop", "reload", "kernel_messages",
-        "make_again",
+        "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload",
+        "kernel_messages", "make_again",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:
@@ -315,6 +315,10 @@ class FakeSystemd:
     def reload_units(self) -> None:
         self._power.spend()
         self._loaded = self._files()
+
+    def realize(self, slice_: str) -> None:
+        assert Path(self._layout.unit_file(slice_)).exists()
+        self._power.spend()
 
     def enable(self, unit: str) -> None:
         assert _file(unit) in self._files(), f"there is no unit file of {unit}"
@@ -428,9 +432,7 @@ class FakeSystemd:
         text = self._text(unit, files)
         needed = [u for u in sorted(self._needs(text)) if u.endswith(".mount")]
         read = [text, *(self._text(u, files) for u in needed)]
-        for path in map(Path, self._paths(text)):
-            inside = path / "opencode.json"
-            read += [p.read_text() for p in (path, inside) if p.is_file()]
+        read += [p.read_text() for p in map(Path, self._paths(text)) if p.is_file()]
         return tuple(read)
 
 
@@ -474,7 +476,7 @@ class FakeServer:
         patch.setattr(files, "os", Disk(self.power))
         patch.setattr(files, "shutil", Trees(self.power))
         patch.setattr(nginx, "_test", self._nginx_test)
-        patch.setattr(probe, "editor_alive", self._answers)
+        patch.setattr(probe, "healthy", self._answers)
         patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
         return self
@@ -485,6 +487,8 @@ class FakeServer:
             assert Path(file).is_file(), f"nginx: there is no {file}"
 
     def _answers(self, socket: str) -> bool:
+        if socket == self.layout.gateway_admin:
+            return names.GATEWAY_UNIT in self.systemd.running
         return names.workspace_unit(Path(socket).parent.name) in self.systemd.running
 
     @property

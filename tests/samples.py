@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
+from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import (
     Account,
     Certificate,
@@ -23,6 +24,7 @@ from carrel.core.resources import (
     State,
     key,
 )
+from carrel.core.server import Ids
 from carrel.core.site import (
     Ai,
     AiMode,
@@ -33,8 +35,9 @@ from carrel.core.site import (
     SecretFile,
     Site,
     User,
+    Wire,
 )
-from carrel.render import local
+from carrel.render import host, local
 
 LAYOUT = LocalLayout(
     site="0123abcd",
@@ -59,7 +62,7 @@ TWO_USERS = Site(
     ai=Ai(
         AiMode.SHARED_KEYS,
         (
-            Provider("anthropic", SecretFile("/run/secrets/anthropic")),
+            Provider("anthropic", SecretFile("/run/secrets/anthropic"), wire=Wire.ANTHROPIC),
             Provider("mine", None, "https://llm.example.org/v1", ("small", "large")),
         ),
         "mine/small",
@@ -80,13 +83,38 @@ def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.S
         fingerprints={
             SecretFile("/run/secrets/dan"): "print-of-dan",
             SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
+            SecretFile(layout.secret_key): "print-of-key",
         },
+        python="/opt/carrel/bin/python",
     )
 
 
 def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
     """The State of a site in local mode."""
     return local.state(site, surroundings(machine))
+
+
+GATEWAY_SITE = replace(TWO_USERS, ai=replace(TWO_USERS.ai, mode=AiMode.GATEWAY))
+
+
+def on_server(site: Site = GATEWAY_SITE) -> State:
+    """The State of a site on a server."""
+    layout = HostLayout()
+    users = [*(user.name for user in site.users), "gateway"]
+    around = host.Surroundings(
+        layout=layout,
+        machine=replace(V2, ipv6=True, open_files=65536, cgroup_manager="cgroupfs"),
+        image=IMAGE,
+        image_directory=f"{layout.images}/0123456789ab",
+        ids={name: Ids(990 - n, 100_000 + 65536 * n) for n, name in enumerate(users)},
+        web_gid=33,
+        fingerprints={
+            **surroundings().fingerprints,
+            SecretFile(layout.secret_key): "print-of-key",
+        },
+        python="/opt/carrel/bin/python",
+    )
+    return host.state(site, around)
 
 
 def write_config(folder: Path, text: str, **secrets: str) -> Path:

@@ -39,6 +39,7 @@ OTHERWISE = {
     "CONTAINERS_CONF": "added to NixOS's own settings, which know where its programs are",
     "ExecStart": "compared as podman's arguments",
     "ExecStop": "NixOS stops a container by its id file, and takes as long (--stop-timeout)",
+    "gateway.env": "root's, and handed over by systemd (LoadCredential=)",
     "image": "units follow a link to it: its digest is not known when NixOS is built",
     "revision": "NixOS restarts a unit whose text changed; a secret's own unit is restarted by sops",
 }
@@ -58,6 +59,11 @@ SITES = {
         f'{HERE}.ai = {{ mode = "shared-keys"; providers.anthropic.apiKeyFile = "/k"; '
         'model = "anthropic/x"; };',
         'eve = { passwordFile = "/e"; suspended = true; };',
+    ),
+    "the gateway, keys of one's own, and limits": (
+        f'{HERE} = {{ ai = {{ mode = "gateway"; providers.anthropic.apiKeyFile = "/k"; }}; '
+        "settings.ai.limits.money_per_day = 5; };",
+        'dan.environment.OPENROUTER_API_KEY = "/o"; eve = { passwordFile = "/e"; port = 9001; };',
     ),
     "a server of one's own and many people": (
         f'{HERE} = {{ domain = lib.mkForce "desks.example.net"; ai = {{ mode = "shared-keys"; '
@@ -118,16 +124,21 @@ class Pair:
 def _surroundings(desks: Desks, site: Site) -> host.Surroundings:
     accounts = desks.found["users"]["users"]
     found = {user.name: accounts[names.account(user.name)] for user in site.users}
+    ids = {u: Ids(a["uid"], a["subUidRanges"][0]["startUid"]) for u, a in found.items()}
+    if site.has_gateway:
+        ids[names.GATEWAY] = Ids(accounts[names.GATEWAY_ACCOUNT]["uid"], 0)
     references = (
         *(user.password for user in site.users),
         *(provider.api_key for provider in site.ai.providers),
+        SecretFile(LAYOUT.secret_key),
     )
     return host.Surroundings(
         layout=LAYOUT,
         machine=server_machine(ipv6=True),
         image=Image(names.image_reference("0123456789ab"), "", (), ()),
         image_directory=LAYOUT.current_image,
-        ids={u: Ids(a["uid"], a["subUidRanges"][0]["startUid"]) for u, a in found.items()},
+        ids=ids,
         web_gid=NGINX_GID,
         fingerprints={r: "print" for r in references if isinstance(r, SecretFile)},
+        python="/nix/store/carrel/libexec/carrel-python",
     )

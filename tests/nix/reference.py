@@ -1,4 +1,4 @@
-"""docs/reference/nixos.md, made from the module's options. `make docs` writes it; a test keeps it current."""
+"""docs/reference/nixos.md, made from the module's options; `make docs` writes it."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def test_the_example_of_the_request_has_nothing_wrong(example: Desks) -> None:
 def test_the_example_runs_exactly_this_container(example: Desks) -> None:
     assert example.podman("dan") == [
         "podman",
-        "--root=/run/user/42124/store",
-        "--runroot=/run/user/42124/run",
+        "--root=/run/user/41283/store",
+        "--runroot=/run/user/41283/run",
         "--storage-driver=vfs",
         "--cgroup-manager=cgroupfs",
         "--events-backend=none",
@@ -132,8 +132,8 @@ def test_a_container_is_rootless_and_below_its_unit(example: Desks) -> None:
 def test_the_settings_of_nixos_do_not_win_over_ours(example: Desks) -> None:
     unit = example.service("carrel-workspace@dan")
     assert unit["serviceConfig"]["TimeoutStopSec"] == "40"
-    assert unit["serviceConfig"]["RuntimeDirectory"] == ["user/42124", "carrel-dan"]
-    assert unit["environment"]["HOME"] == "/run/user/42124"
+    assert unit["serviceConfig"]["RuntimeDirectory"] == ["user/41283", "carrel-dan"]
+    assert unit["environment"]["HOME"] == "/run/user/41283"
     assert unit["serviceConfig"]["Environment"] == "PODMAN_SYSTEMD_UNIT=%n"
 
 

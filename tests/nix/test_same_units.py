@@ -147,7 +147,11 @@ def test_mounts_are_the_same(pair: Pair) -> None:
     assert {*made} == {
         path
         for user in pair.working
-        for path in (LAYOUT.root(user.name), LAYOUT.socket_directory(user.name))
+        for path in (
+            LAYOUT.root(user.name),
+            LAYOUT.socket_directory(user.name),
+            *([LAYOUT.ai_directory(user.name)] if pair.site.has_gateway else ()),
+        )
     }
     for path, theirs in made.items():
         ours = pair.unit(names.mount_unit(path))
@@ -179,6 +183,21 @@ def test_the_rules_of_the_network_are_loaded_by_the_same_unit(pair: Pair) -> Non
     assert theirs["reloadIfChanged"] == (loads.on_change is OnChange.RELOAD)
 
 
+def test_the_gateway_runs_as_the_same_unit(pair: Pair) -> None:
+    if not pair.site.has_gateway:
+        assert "carrel-gateway" not in pair.desks.found["services"]
+        return
+    text = pair.file(LAYOUT.unit_file(names.GATEWAY_UNIT))
+    ours = unit(text.replace(LAYOUT.gateway_config, "/etc/carrel/gateway.json"))
+    theirs = copy.deepcopy(pair.desks.service("carrel-gateway"))
+    _same_names(ours["Unit"], theirs)
+    assert ours["Service"].pop("ExecStart") == [theirs["serviceConfig"].pop("ExecStart")]
+    assert theirs["serviceConfig"].pop("LoadCredential") == [f"secrets:{LAYOUT.gateway_secrets}"]
+    _same("Service", ours["Service"], theirs["serviceConfig"])
+    assert {*theirs["serviceConfig"]} == {*ours["Service"]}
+    assert theirs["wantedBy"] == ours["Install"]["WantedBy"]
+
+
 def test_all_workspaces_together_have_the_same_limits(pair: Pair) -> None:
     ours, theirs = pair.unit(names.SLICE), pair.desks.found["slices"]["carrel"]
     _same_names(ours["Unit"], theirs)
@@ -194,6 +213,6 @@ def test_what_starts_at_boot_is_the_same(pair: Pair) -> None:
     sockets = {
         names.mount_unit(mount["where"])
         for mount in pair.desks.found["mounts"]
-        if mount["where"].startswith(f"{LAYOUT.sockets}/")
+        if mount["what"] == "tmpfs"
     }
     assert services | sockets == {loaded.name for loaded in pair.resources(Loaded)}

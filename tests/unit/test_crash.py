@@ -23,6 +23,7 @@ from samples import HASH
 
 OLD, NEW = "0" * 12, "1" * 12
 DAN = f'[users.dan]\npassword_hash = "{HASH}"\nport = 8082\n'
+GATEWAY = '[ai]\nmode = "gateway"\n'
 EVE = f'[users.eve]\npassword_hash = "{HASH}"\n'
 
 Verb = Callable[[FakeServer], object]
@@ -65,6 +66,9 @@ CHANGES = {
     "no port any more": Change(DAN, to(DAN.replace("port = 8082\n", ""))),
     "another password": Change(DAN, to(DAN.replace("c29tZXNhbHQ", "YW5vdGhlcg"))),
     "another image": Change(DAN, lambda server: server.place.store.shelf.select(NEW)),
+    "AI by the gateway": Change(DAN, to(DAN + EVE + GATEWAY)),
+    "another token": Change(DAN + GATEWAY, to(DAN + "ai_token = 2\n" + GATEWAY)),
+    "no gateway any more": Change(DAN + GATEWAY, to(DAN)),
     "another domain": Change(DAN, to(DAN, "desks.example.org")),
     "a certificate is lost": Change(
         DAN, lambda server: Path(f"{server.layout.tls}/site.crt").unlink()

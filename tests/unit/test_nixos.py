@@ -32,7 +32,7 @@ WORDS = ["a", "b-c", '"x ; { } #"', "~", "$v", "'q'"]
 
 
 def test_every_number_that_stands_for_something_became_a_placeholder() -> None:
-    text = json.dumps(facts.facts())
+    text = json.dumps(facts.facts(), ensure_ascii=False)
     assert [number for number in facts.NUMBERS if number in text] == []
     for placeholder in (*facts.NUMBERS.values(), *facts.PLACES.values()):
         assert placeholder in text or placeholder == "@port@"
@@ -143,9 +143,25 @@ def test_a_key_of_ones_own_adds_its_provider_to_those_of_the_site() -> None:
     own = nixos.with_own_keys(off, ["OPENROUTER_API_KEY"])
     assert [p.name for p in own.providers] == ["openrouter"]
     shared = replace(off, mode=AiMode.SHARED_KEYS)
+    gateway = replace(off, mode=AiMode.GATEWAY)
+    assert nixos.with_own_keys(gateway, ["OPENROUTER_API_KEY"]) == replace(
+        gateway, allow_own_keys=True
+    )
     both = nixos.with_own_keys(shared, ["OPENROUTER_API_KEY", "ANTHROPIC_API_KEY"])
     assert [p.name for p in both.providers] == ["anthropic", "openrouter"]
     assert both.providers[0] == ANTHROPIC
+
+
+def test_the_key_of_tokens_is_made_once(server: FakeServer) -> None:
+    place = declare(server)
+    key = Path(place.layout.secret_key)
+    before = key.read_text()
+    nixos.make_key(place.layout)
+    assert key.read_text() == before
+    key.unlink()
+    nixos.make_key(place.layout)
+    assert len(bytes.fromhex(key.read_text())) == 32
+    assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_agents_and_pages_are_made_without_a_look_at_any_secret(server: FakeServer) -> None:

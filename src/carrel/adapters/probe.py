@@ -21,10 +21,10 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def editor_alive(path: str, seconds: float = 2) -> bool:
-    """Whether code-server answers on the socket at `path`.
+def healthy(path: str, seconds: float = 2) -> bool:
+    """Whether code-server, or the gateway, answers on the socket at `path`.
 
-    Its health check says "expired" when nobody has used it for a while, which is healthy.
+    The health check of code-server says "expired" when nobody has used it for a while: healthy.
     """
     connection = UnixConnection(path, seconds)
     try:

@@ -109,6 +109,11 @@ def reload_units() -> None:
     process.run(["systemctl", "daemon-reload"], WORLD)
 
 
+def realize(slice_: str) -> None:
+    """Have a slice's limits take effect; systemd writes them when something new runs in it."""
+    process.run(["systemd-run", "--quiet", "--wait", f"--slice={slice_}", "true"], process.here())
+
+
 def enable(unit: str) -> None:
     """Have a unit start at boot."""
     process.run(["systemctl", "enable", "--quiet", "--", unit], WORLD)

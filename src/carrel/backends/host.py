@@ -123,19 +123,18 @@ class Host:
             if isinstance(step, Change) and step.before == _doubt(step.before, EDITED):
                 # Its files are mended first, and would not tell any more that it read others.
                 self._note(Create(_begun(step)))
-        # Whether there are files of units that systemd has not read.
-        stale = False
+        # Files of units that systemd has not read.
+        stale: set[str] = set()
         for step in plan.steps:
             told(step)
             self._note(Create(_begun(step)))
             if stale and isinstance(_made(step), Unit):
-                systemd.reload_units()
-                stale = False
+                self._reload(stale)
             self._take(step)
-            stale = stale or self._is_of_a_unit(step)
+            stale |= self._unit_files(step)
             self._note(step)
         if stale:
-            systemd.reload_units()
+            self._reload(stale)
         if plan:
             self._write(self.recorded())
 
@@ -150,9 +149,16 @@ class Host:
             case _:
                 assert_never(step)
 
-    def _is_of_a_unit(self, step: Step) -> bool:
+    def _unit_files(self, step: Step) -> set[str]:
         resource = step.after if isinstance(step, Change) else step.resource
-        return isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
+        ours = isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
+        return {resource.path} if ours and isinstance(resource, File) else set()
+
+    def _reload(self, stale: set[str]) -> None:
+        systemd.reload_units()
+        if self.layout.unit_file(names.SLICE) in stale:
+            systemd.realize(names.SLICE)
+        stale.clear()
 
     def _settle(self) -> None:
         """After an interruption: forget what is gone, or never came to be."""

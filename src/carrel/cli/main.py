@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import console, images, nixos, settings, sites, users
+from carrel.cli import ai, console, images, nixos, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -45,6 +45,7 @@ for command in (
     users.user,
     images.image,
     nixos.nixos,
+    ai.ai,
 ):
     carrel.add_command(command)
 

@@ -36,9 +36,24 @@ def agent(file: Path, variables: tuple[str, ...], out: Path) -> None:
 
 @nixos.command()
 @config_option
+@click.argument("out", type=click.Path(path_type=Path))
+def gateway(file: Path, out: Path) -> None:
+    """Write gateway.json into the directory OUT."""
+    operations.write_gateway(file, out)
+
+
+@nixos.command()
+@config_option
+def key(file: Path) -> None:
+    """Make the key that tokens are made with, if there is none yet."""
+    operations.make_key(facts.host_layout(file))
+
+
+@nixos.command()
+@config_option
 @click.argument("name")
 def secrets(file: Path, name: str) -> None:
-    """Write the environment file of the user NAME."""
+    """Write the environment file of the user NAME, or of "gateway"."""
     operations.write_secrets(file, facts.host_layout(file), name)
 
 

@@ -11,22 +11,21 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from carrel.config import schema
+from carrel.config import ai, schema
+from carrel.config.fault import Fault
 from carrel.core.site import (
+    EVERYONE,
     SOFT_SHARE,
-    Ai,
     AiMode,
     ImageRecipe,
     Limits,
     Password,
     PasswordHash,
-    Provider,
     SecretFile,
     Site,
     Tls,
@@ -37,18 +36,6 @@ from carrel.errors import ConfigError
 
 SECRET_SIZE = 65536
 """A file larger than this is not a password or a key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong: where, why, and what to do."""
-
-    path: str
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}. {self.remedy[:1].upper()}{self.remedy[1:]}."
 
 
 class Faulty(ConfigError):
@@ -186,6 +173,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
 
     tls, image = document.tls, document.image
     everyone = _limits(document.limits, Limits())
+    everyones = ai.limits(document.ai.limits, EVERYONE)
     return Site(
         domain=document.domain,
         # Adapters follow no symbolic links, so the operator's own are resolved here.
@@ -205,7 +193,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 absolute(item) if item.endswith(".vsix") else item for item in image.extensions
             ),
         ),
-        ai=_ai(document.ai, secret),
+        ai=ai.ai(document.ai, secret),
         local_port=document.local.port,
         users=tuple(
             User(
@@ -214,19 +202,12 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 limits=_limits(table.limits, everyone),
                 port=table.port,
                 suspended=table.suspended,
+                ai_token=table.ai_token,
+                ai=ai.limits(table.ai, everyones),
             )
             for name, table in document.users.items()
         ),
     )
-
-
-def _ai(table: schema.AiTable, secret: typing.Callable[[str | None], SecretFile | None]) -> Ai:
-    providers = tuple(
-        Provider(name, secret(entry.api_key_file), entry.base_url or "", entry.models)
-        for name, entry in table.providers.items()
-    )
-    first = next((f"{p.name}/{p.models[0]}" for p in providers if p.models), "")
-    return Ai(AiMode(table.mode), providers, table.model or first)
 
 
 def _limits(table: schema.LimitsTable, base: Limits) -> Limits:
@@ -272,7 +253,7 @@ def _conflicts(document: schema.Document, site: Site) -> Iterator[Fault]:
             taken = ports.setdefault(user.port, f"{where}.port")
             if taken != f"{where}.port":
                 yield Fault(f"{where}.port", f"{user.port} is already {taken}", "choose another")
-    yield from _ai_conflicts(site.ai)
+    yield from ai.faults(site.ai)
 
 
 def _soft_above_hard(where: str, limits: Limits) -> Iterator[Fault]:
@@ -280,20 +261,6 @@ def _soft_above_hard(where: str, limits: Limits) -> Iterator[Fault]:
         yield Fault(
             f"{where}.memory_soft", "larger than memory, the hard limit", "lower it or raise memory"
         )
-
-
-def _ai_conflicts(ai: Ai) -> Iterator[Fault]:
-    if ai.mode is not AiMode.OFF and not ai.providers:
-        yield Fault("ai.providers", f"empty, but ai.mode is {ai.mode}", "add one, or set mode off")
-    for provider in ai.providers:
-        where = f"ai.providers.{provider.name}"
-        if provider.base_url and not provider.models:
-            yield Fault(f"{where}.models", "empty, but needed with base_url", "name the models")
-        if not provider.base_url and provider.api_key is None:
-            yield Fault(where, "has neither api_key_file nor base_url", "add the file with its key")
-    owner = ai.model.partition("/")[0]
-    if ai.model and owner not in {provider.name for provider in ai.providers}:
-        yield Fault("ai.model", f'no provider "{owner}" is configured', "write PROVIDER/MODEL")
 
 
 def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:

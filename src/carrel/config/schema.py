@@ -117,6 +117,8 @@ ImageName = Annotated[
 ]
 Model = Annotated[str, matching(MODEL, "a model", 'write the name the provider uses, like "gpt-5"')]
 Url = Annotated[str, matching(HTTP_URL, "a base URL", 'write it like "https://host.example/v1"')]
+Money = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Hash = Annotated[str, AfterValidator(argon2_hash)]
 
 
@@ -173,12 +175,52 @@ class StorageTable(Strict):
     base: Path = Field("/var/lib/vscode", description="holds one directory per user")
 
 
+class PriceTable(Strict):
+    """What one model costs, in US dollars per million tokens."""
+
+    input: Money = Field(description="what is read")
+    output: Money = Field(description="what is written")
+    cached_input: Money | None = Field(
+        None, description="what is read from the provider's cache; default: as input"
+    )
+    cache_write: Money | None = Field(
+        None, description="what goes into that cache; default: as input"
+    )
+    max_output: Tokens | None = Field(None, description="tokens that the model writes at most")
+    context: Tokens | None = Field(None, description="tokens that the model reads at most")
+
+
 class ProviderTable(Strict):
     """One AI provider."""
 
     api_key_file: Path | None = Field(None, description="file with the key, nothing else in it")
-    base_url: Url | None = Field(None, description="for any OpenAI-compatible server")
-    models: tuple[Model, ...] = Field((), description="models to offer; needed with base_url")
+    base_url: Url | None = Field(None, description="for any server that speaks `wire`")
+    models: tuple[Model, ...] = Field(
+        (), description="models to offer; needed with base_url; default: those with a known price"
+    )
+    wire: Literal["openai", "anthropic"] | None = Field(
+        None, description="what the server speaks; default: openai, for anthropic its own"
+    )
+    prices: dict[Model, PriceTable] = Field(
+        default_factory=dict, description="by model; beat the prices that Carrel knows"
+    )
+
+
+class AiLimitsTable(Strict):
+    """What may be spent at the gateway. Days and months are UTC's."""
+
+    money_per_day: Money | None = Field(None, description="US dollars")
+    money_per_month: Money | None = Field(None, description="US dollars")
+    tokens_per_day: Tokens | None = Field(None, description="read and written")
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="for one person 120 by default"
+    )
+    concurrent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="requests at once; for one person 16 by default"
+    )
+    request_size: Annotated[int, BeforeValidator(size), Field(ge=KIB, le=GIB)] | None = Field(
+        None, description="of one request; for one person 32M by default"
+    )
 
 
 class AiTable(Strict):
@@ -192,6 +234,24 @@ class AiTable(Strict):
     model: Model | None = Field(None, description="what opencode starts with, PROVIDER/MODEL")
     providers: dict[ProviderName, ProviderTable] = Field(
         default_factory=dict, description="by the name that opencode knows them by"
+    )
+    aliases: dict[Model, Model] = Field(
+        default_factory=dict, description="gateway: other names of models, for PROVIDER/MODEL"
+    )
+    limits: AiLimitsTable = Field(
+        default_factory=AiLimitsTable, description="gateway: for each person"
+    )
+    total: AiLimitsTable = Field(
+        default_factory=AiLimitsTable, description="gateway: for all together"
+    )
+    unpriced: Literal["refuse", "free"] = Field(
+        "refuse", description="gateway: what happens to a request for a model without a price"
+    )
+    when_full: Literal["stop", "serve"] = Field(
+        "stop", description="gateway: what it does while its books cannot be written"
+    )
+    allow_own_keys: bool = Field(
+        default=False, description="let people sign in to providers with keys of their own"
     )
 
 
@@ -209,9 +269,13 @@ class UserTable(Strict):
     )
     password_hash: Hash | None = Field(None, repr=False, description="the argon2 hash itself")
     limits: LimitsTable = Field(default_factory=LimitsTable, description="override [limits]")
+    ai: AiLimitsTable = Field(default_factory=AiLimitsTable, description="override [ai.limits]")
     port: Port | None = Field(None, description="also listen on 127.0.0.1:PORT, for an SSH tunnel")
     suspended: bool = Field(
         default=False, description="keep the workspace stopped; `carrel user suspend` sets it"
+    )
+    ai_token: int = Field(
+        1, ge=1, description="the number of the user's token; `carrel ai key rotate` raises it"
     )
 
 

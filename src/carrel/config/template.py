@@ -23,12 +23,14 @@ processes = 1024
 base = "{storage}"            # one directory per user: workspace, config, home
 
 {where}
-# The AI agent. With "shared-keys" the keys are in every workspace's environment, where its user can
-# read them: set a spending limit at the provider.
+# The AI agent. With "gateway" keys stay on the host, and what people spend is counted and limited.
+# With "shared-keys" the keys are in every workspace's environment, where its user can read them.
 [ai]
-mode = "off"                     # shared-keys | off
-# [ai.providers.anthropic]
-# api_key_file = "secrets/anthropic"
+mode = "gateway"                 # gateway | shared-keys | off
+# [ai.limits]                    # for each person, in US dollars; carrel ai usage shows who used what
+# money_per_day = 5.0
+# [ai.providers.anthropic]       # `carrel ai key add anthropic` writes this
+# api_key_file = "secrets/ai-anthropic"
 # [ai.providers.mine]            # any OpenAI-compatible server
 # base_url = "https://llm.example.org/v1"
 # api_key_file = "secrets/mine"

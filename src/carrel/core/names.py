@@ -26,7 +26,16 @@ SETTINGS = f"{HOME}/.local/share/code-server"
 RUN = "/run/carrel"
 EDITOR_SOCKET = "editor.sock"
 AGENT_CONFIG = "/etc/opencode"
+AI_RUN = "/run/carrel-ai"
+"""Where a workspace finds the socket of the AI gateway, read-only."""
+AI_SOCKET = "ai.sock"
+AI_ADDRESS = "http://127.0.0.1:4141"
+"""The same, for programs inside: the image's entrypoint forwards it."""
+AI_TOKEN = "CARREL_AI_TOKEN"  # noqa: S105 - the name of a variable
+"""The environment variable with what the gateway knows a user by."""
 MANIFEST = "/opt/carrel/manifest.json"
+
+SECRET_KEY = "fingerprint.key"  # noqa: S105 - the name of a file
 
 LABEL_SITE = "carrel.site"
 LABEL_USER = "carrel.user"
@@ -59,6 +68,11 @@ def api_key_variable(provider: str) -> str:
     return f"{re.sub('[^A-Z0-9]', '_', provider.upper())}_API_KEY"
 
 
+def token_variable(user: str) -> str:
+    """Under which name the gateway's secrets have the hash of a user's token."""
+    return f"TOKEN_{user.upper()}"
+
+
 def workspace_service(user: str) -> str:
     """Supervisord's name for a user's workspace."""
     return f"workspace-{user}"
@@ -79,6 +93,10 @@ def workspace_user(running: str) -> str | None:
 
 
 EDGE_SERVICE = "edge"
+GATEWAY = "gateway"
+"""The AI gateway, as commands and supervisord call it."""
+GATEWAY_UNIT = "carrel-gateway.service"
+GATEWAY_ACCOUNT = "carrel-gateway"
 NETWORK_UNIT = "carrel-network.service"
 SLICE = "carrel.slice"
 NGINX_UNIT = "nginx.service"
@@ -157,6 +175,11 @@ class LocalLayout:
         return f"{self.state}/state.json"
 
     @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
+
+    @property
     def run(self) -> str:
         """Sockets of the site."""
         return f"{self.runtime}/{self.site}"
@@ -173,6 +196,15 @@ class LocalLayout:
     def editor_socket(self, user: str) -> str:
         """The Unix socket on which the user's code-server listens."""
         return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
+
+    @property
+    def ai_sockets(self) -> str:
+        """One directory per user, with the socket on which the gateway listens for them."""
+        return f"{self.run}/ai"
+
+    def ai_directory(self, user: str) -> str:
+        """Mounted into the user's container as /run/carrel-ai."""
+        return f"{self.ai_sockets}/{user}"
 
     @property
     def supervisor_config(self) -> str:
@@ -214,9 +246,39 @@ class LocalLayout:
         """The managed configuration of opencode, mounted read-only at /etc/opencode."""
         return f"{self.state}/agent"
 
+    @property
+    def secrets(self) -> str:
+        """One environment file per user, and the gateway's."""
+        return f"{self.state}/secrets"
+
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.state}/secrets/{user}.env"
+        return f"{self.secrets}/{user}.env"
+
+    @property
+    def secret_key(self) -> str:
+        """What fingerprints and tokens are made with."""
+        return f"{self.state}/{SECRET_KEY}"
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's own directory."""
+        return f"{self.state}/{GATEWAY}"
+
+    @property
+    def gateway_config(self) -> str:
+        """What the gateway is told, without secrets."""
+        return f"{self.state}/gateway.json"
+
+    @property
+    def gateway_secrets(self) -> str:
+        """The providers' keys and the hashes of the users' tokens."""
+        return f"{self.secrets}/{GATEWAY}.env"
+
+    @property
+    def gateway_admin(self) -> str:
+        """The gateway's socket for metrics and health."""
+        return f"{self.run}/{GATEWAY}/admin.sock"
 
     @property
     def logs(self) -> str:
@@ -257,6 +319,11 @@ class HostLayout:
     def journal(self) -> str:
         """The record of what Carrel made."""
         return f"{self.state}/state.json"
+
+    @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
 
     @property
     def steps(self) -> str:
@@ -306,6 +373,40 @@ class HostLayout:
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
         return f"{self.secrets}/{user}.env"
+
+    @property
+    def secret_key(self) -> str:
+        """What fingerprints and tokens are made with."""
+        return f"{self.state}/{SECRET_KEY}"
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's own directory."""
+        return f"{self.state}/{GATEWAY}"
+
+    @property
+    def gateway_config(self) -> str:
+        """What the gateway is told, without secrets."""
+        return f"{self.state}/gateway.json"
+
+    @property
+    def gateway_secrets(self) -> str:
+        """The providers' keys and the hashes of the users' tokens."""
+        return f"{self.secrets}/{GATEWAY}.env"
+
+    @property
+    def gateway_admin(self) -> str:
+        """The gateway's socket for metrics and health; its directory is systemd's RuntimeDirectory."""
+        return f"{self.runtime}/{GATEWAY_ACCOUNT}/admin.sock"
+
+    @property
+    def ai_sockets(self) -> str:
+        """One directory per user, with the socket on which the gateway listens for them."""
+        return f"{self.runtime}/carrel-ai"
+
+    def ai_directory(self, user: str) -> str:
+        """A small file system of its own, mounted into the user's container as /run/carrel-ai."""
+        return f"{self.ai_sockets}/{user}"
 
     @property
     def network(self) -> str:

@@ -63,18 +63,32 @@ class Form(StrEnum):
     """How a secret's value is written."""
 
     AS_IS = "as it is"
+    IF_ANY = "as it is, or nothing where there is no such file"
     PASSWORD_HASH = "argon2 hash"  # noqa: S105 - the name of a form
+    SHA256 = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a user is known by to the AI gateway: made from a key, and written down nowhere else.
+
+    `turn`: another number makes another token, and the old one worthless.
+    """
+
+    user: str
+    turn: int
+    key: SecretFile
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One variable of an environment file, from a file or from a hash in the configuration.
+    """One variable of an environment file, from a file, a token, or a hash in the configuration.
 
     `given` does not count in comparisons: it is never recorded, and the fingerprint covers it.
     """
 
     variable: str
-    source: SecretFile | None
+    source: SecretFile | Token | None
     form: Form = Form.AS_IS
     given: PasswordHash | None = field(default=None, compare=False, repr=False)
 

@@ -6,7 +6,7 @@ Accounts, directories, units and nginx are NixOS's here: nothing in this module 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,19 +18,23 @@ from carrel.backends import disk, facts
 from carrel.backends.images import Built
 from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
-from carrel.config import load
+from carrel.config import load, secrets
 from carrel.core import ai, names
 from carrel.core.machine import Machine, server_machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import Entry, File, Image, Secret, State
+from carrel.core.server import Ids
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
 from carrel.errors import CarrelError, ConfigError, NotReady, Refused
 from carrel.operations import preflight
+from carrel.operations.local import secret_key
 from carrel.operations.place import Say
 from carrel.operations.server import ServerPlace
-from carrel.render import host, secret
+from carrel.render import gateway, host, secret
 
 LAYOUT = HostLayout()
+HANDED_OVER = f"/run/credentials/{names.GATEWAY_UNIT}/secrets"
+"""Where the gateway finds its secrets: systemd hands them over (LoadCredential=)."""
 DECLARATION = "nixos.json"
 """Beside the configuration; says that NixOS made both, and what carrel.toml has no word for."""
 
@@ -83,8 +87,15 @@ def write_agent(config: Path, variables: Iterable[str], out: Path) -> None:
     _write(replace(site, ai=with_own_keys(site.ai, variables)), LAYOUT.agent, out)
 
 
+def write_gateway(config: Path, out: Path) -> None:
+    """What the AI gateway is told, as gateway.json in the directory `out`."""
+    told = json.loads(gateway.config(load.declared(config), LAYOUT))
+    told["secrets"] = HANDED_OVER
+    _write_texts({"gateway.json": json.dumps(told, indent=2, ensure_ascii=False) + "\n"}, out)
+
+
 def with_own_keys(settings: Ai, variables: Iterable[str]) -> Ai:
-    """The AI of a workspace that has the keys in `variables` besides those of the site."""
+    """The AI of a workspace that has the keys in `variables` besides what the site offers."""
     shared = ai.usable_providers(settings)
     known = {names.api_key_variable(provider.name) for provider in shared}
     own = tuple(
@@ -92,9 +103,11 @@ def with_own_keys(settings: Ai, variables: Iterable[str]) -> Ai:
         for variable in variables
         if variable not in known and (provider := _provider(variable))
     )
-    return (
-        replace(settings, mode=AiMode.SHARED_KEYS, providers=(*shared, *own)) if own else settings
-    )
+    if not own:
+        return settings
+    if settings.mode is AiMode.GATEWAY:
+        return replace(settings, allow_own_keys=True)
+    return replace(settings, mode=AiMode.SHARED_KEYS, providers=(*shared, *own))
 
 
 def _provider(variable: str) -> str:
@@ -105,43 +118,63 @@ def _provider(variable: str) -> str:
 
 def _write(site: Site, directory: str, out: Path) -> None:
     """What a server of `site` has in `directory`, which is the same for all its users."""
-    mine = Identity.ours()
-    files.make_directory(str(out.resolve()), mine, 0o755)
+    key = SecretFile(LAYOUT.secret_key)
     around = host.Surroundings(
         layout=LAYOUT,
         machine=server_machine(ipv6=True),
         image=Image("", "", (), ()),
         image_directory="",
-        ids={},
+        ids={names.GATEWAY: Ids(0, 0)},
         web_gid=0,
-        fingerprints={},
+        fingerprints=dict.fromkeys((*secrets.references(site), key), ""),
+        python="",
     )
-    for file in host.state(replace(site, users=()), around):
-        if isinstance(file, File) and file.path.startswith(f"{directory}/"):
-            files.write(str(out.resolve() / Path(file.path).name), file.content, mine, 0o644)
+    texts = {
+        Path(file.path).name: file.content
+        for file in host.state(replace(site, users=()), around)
+        if isinstance(file, File) and file.path.startswith(f"{directory}/")
+    }
+    _write_texts(texts, out)
+
+
+def _write_texts(texts: Mapping[str, str], out: Path) -> None:
+    mine = Identity.ours()
+    files.make_directory(str(out.resolve()), mine, 0o755)
+    for name, text in texts.items():
+        files.write(str(out.resolve() / name), text, mine, 0o644)
 
 
 # -- what units do at their start ----------------------------------------------------------
 
 
-def write_secrets(config: Path, layout: HostLayout, user: str) -> None:
-    """The environment file of a user, from the files with the secrets as they are now."""
-    disk.make(secrets_of(config, layout, user))
+def make_key(layout: HostLayout) -> None:
+    """Make what tokens are made with, once and for all."""
+    secret_key(layout.secret_key, Identity.ours())
 
 
-def secrets_of(config: Path, layout: HostLayout, user: str) -> Secret:
-    """The environment file of a user: the site's entries, and those of the user's own variables."""
-    entries = tuple(_entries(load.declared(config), user, _declared(config)))
-    return Secret(layout.secrets_file(user), names.account(user), entries, fingerprint="")
+def write_secrets(config: Path, layout: HostLayout, name: str) -> None:
+    """The environment file of a user, or of the gateway, from the secrets as they are now."""
+    disk.make(secrets_of(config, layout, name))
 
 
-def _entries(site: Site, name: str, own: Mapping[str, Mapping[str, str]]) -> Iterator[Entry]:
+def secrets_of(config: Path, layout: HostLayout, name: str) -> Secret:
+    """The environment file: for a user with those of the user's own variables.
+
+    The gateway's is root's: systemd hands it over.
+    """
+    site, key = load.declared(config), SecretFile(layout.secret_key)
+    if name == names.GATEWAY:
+        entries = secret.gateway_entries(site, key)
+        return Secret(layout.gateway_secrets, "root", entries, fingerprint="")
     user = site.user(name)
     if user is None:
         raise ConfigError(f"There is no user {name} in the configuration.")
-    mine = own.get(name, {})
-    yield from (e for e in secret.entries(site, user) if e.variable not in mine)
-    yield from (Entry(variable, SecretFile(path)) for variable, path in sorted(mine.items()))
+    own = _declared(config).get(name, {})
+    entries = (
+        *(entry for entry in secret.entries(site, user, key) if entry.variable not in own),
+        *(Entry(variable, SecretFile(path)) for variable, path in sorted(own.items())),
+    )
+    return Secret(layout.secrets_file(name), names.account(name), entries, fingerprint="")
 
 
 def _declared(config: Path) -> Mapping[str, Mapping[str, str]]:

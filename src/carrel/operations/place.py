@@ -14,6 +14,7 @@ from typing import Protocol
 
 from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
+from carrel.core import names
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
@@ -52,6 +53,17 @@ class Running:
     usage: Usage | None = None
 
 
+def title(name: str) -> str:
+    """What people call what the commands call `name`."""
+    match name:
+        case names.EDGE_SERVICE:
+            return "The edge (nginx)"
+        case names.GATEWAY:
+            return "The AI gateway"
+        case _:
+            return f"The workspace of {name}"
+
+
 class Store(Backend, Protocol):
     """A backend that remembers what it made, and lets one command at a time change it."""
 
@@ -80,6 +92,10 @@ class Place(Protocol):
     @property
     def authority(self) -> str:
         """Where people find the local authority's certificate."""
+
+    @property
+    def books(self) -> str:
+        """Where the AI gateway writes what it counted."""
 
     @property
     def ready_seconds(self) -> float:

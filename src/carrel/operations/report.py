@@ -38,6 +38,8 @@ class Report:
 
     address: str
     edge: str
+    gateway: str
+    """Empty where there is none."""
     workspaces: tuple[Workspace, ...]
     image: str
     image_state: str
@@ -48,7 +50,7 @@ class Report:
     @property
     def healthy(self) -> bool:
         """Whether everything that should run does."""
-        return self.edge == "running" and all(
+        return {self.edge, self.gateway or "running"} == {"running"} and all(
             w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces
         )
 
@@ -65,6 +67,7 @@ def report(opened: Opened) -> Report:
     return Report(
         address=names.address(opened.site.domain, place.port(opened.site)),
         edge=running[names.EDGE_SERVICE].condition,
+        gateway=running[names.GATEWAY].condition if opened.site.has_gateway else "",
         workspaces=tuple(
             _workspace(opened, user, running[user.name]) for user in opened.site.users
         ),

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from carrel import __version__
 from carrel.core import ai, edge, names, workspace
 from carrel.core.machine import Machine
 from carrel.core.names import HostLayout
@@ -31,7 +32,7 @@ from carrel.core.resources import (
 )
 from carrel.core.server import Ids, Seat
 from carrel.core.site import SecretFile, Site, TlsMode, User
-from carrel.render import engine, nftables, nginx, pages, secret, systemd
+from carrel.render import engine, gateway, nftables, nginx, pages, secret, systemd
 
 ROOT = "root"
 HTTPS = 443
@@ -50,6 +51,8 @@ class Surroundings:
     """By user."""
     web_gid: int
     fingerprints: Mapping[SecretFile, str]
+    python: str
+    """The interpreter of our own environment, for the gateway."""
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -58,6 +61,7 @@ def state(site: Site, around: Surroundings) -> State:
         [
             *_foundation(site, around),
             *_edge(site, around),
+            *_gateway(site, around),
             *(r for user in site.users for r in _user(site, user, around)),
         ]
     )
@@ -121,15 +125,45 @@ def _with_drop_ins(file: str) -> Directory:
     return Directory(file.rpartition("/")[0], ROOT, 0o755, Holds.SHARED)
 
 
+def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
+    if not site.has_gateway:
+        return
+    layout, account = around.layout, names.GATEWAY_ACCOUNT
+    entries = secret.gateway_entries(site, SecretFile(layout.secret_key))
+    yield Account(account, "/nonexistent", subordinate_ids=0, uid=around.ids[names.GATEWAY].uid)
+    yield Directory(layout.gateway, account, 0o700, Holds.DATA)
+    yield File(layout.gateway_config, ROOT, 0o644, gateway.config(site, layout))
+    fingerprint = secret.fingerprint(entries, around.fingerprints)
+    yield Secret(layout.gateway_secrets, account, entries, fingerprint)
+    unit = systemd.gateway(layout, (around.python, "-m", gateway.PROGRAM, layout.gateway_config))
+    file = layout.unit_file(names.GATEWAY_UNIT)
+    yield File(file, ROOT, 0o644, unit)
+    # What it reads is not part of it: it looks by itself whether that changed, and drops nobody.
+    yield Unit(names.GATEWAY_UNIT, _digest(unit, __version__), files=(file,))
+
+
+def _ai_sockets(site: Site, user: User, around: Surroundings) -> tuple[str, str] | None:
+    """The unit, and its text, of the mount on which the gateway listens for the user."""
+    if not site.has_gateway:
+        return None
+    layout, ids = around.layout, around.ids
+    text = systemd.ai_mount(layout, user.name, ids[names.GATEWAY].uid, ids[user.name].uid)
+    return names.mount_unit(layout.ai_directory(user.name)), text
+
+
 def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     layout, ids = around.layout, around.ids[user.name]
     account = names.account(user.name)
     yield Account(account, "/nonexistent", uid=ids.uid, first_subordinate_id=ids.first)
     yield from workspace.data_directories(site, user, account)
-    entries = secret.entries(site, user)
+    entries = secret.entries(site, user, SecretFile(layout.secret_key))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
-    drop_in = systemd.drop_in(_seat(site, user, around), layout)
+    ai_sockets = _ai_sockets(site, user, around)
+    mounts = [layout.root(user.name), layout.socket_directory(user.name)]
+    if ai_sockets is not None:
+        mounts.append(layout.ai_directory(user.name))
+    drop_in = systemd.drop_in(_seat(site, user, around), layout, mounts)
     root = systemd.root_mount(layout, user.name, f"{around.image_directory}/rootfs", ids)
     sockets = systemd.socket_mount(layout, user.name, ids, around.web_gid)
     root_unit = names.mount_unit(layout.root(user.name))
@@ -142,10 +176,16 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     if user.suspended:
         return
     yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
+    if ai_sockets is not None:
+        ai_unit, text = ai_sockets
+        ai_file = layout.unit_file(ai_unit)
+        yield File(ai_file, ROOT, 0o644, text)
+        yield Unit(ai_unit, _digest(text), files=(ai_file,))
     yield Unit(
         names.workspace_unit(user.name),
         _digest(
-            systemd.template(layout), drop_in, root, sockets, fingerprint, _agent(site),
+            # Not the agent's configuration: the next agent that somebody starts reads it.
+            systemd.template(layout), drop_in, root, sockets, fingerprint,
             engine.containers(around.machine),
         ),
         files=(layout.template, layout.drop_in(user.name), root_file, socket_file),
@@ -164,6 +204,7 @@ def _seat(site: Site, user: User, around: Surroundings) -> Seat:
         sockets=layout.socket_directory(user.name),
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
+        ai=layout.ai_directory(user.name),
     )
     container = workspace.container(site, user, placement, around.machine)
     return Seat(

@@ -6,7 +6,7 @@ module decides or renders is taken from there, so that nothing is said twice.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from carrel.core import edge, names, workspace
 from carrel.core.ai import Json
@@ -14,7 +14,18 @@ from carrel.core.machine import server_machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import Account, Directory, File, Image, State
 from carrel.core.server import Ids
-from carrel.core.site import SOFT_SHARE, Limits, PasswordHash, SecretFile, Site, Tls, TlsMode, User
+from carrel.core.site import (
+    SOFT_SHARE,
+    Ai,
+    AiMode,
+    Limits,
+    PasswordHash,
+    SecretFile,
+    Site,
+    Tls,
+    TlsMode,
+    User,
+)
 from carrel.render import engine, host, nixos_container, nixos_edge, secret, systemd
 from carrel.render.blocks import Unit, unit
 
@@ -25,6 +36,7 @@ MACHINE = server_machine(ipv6=True)
 # by chance: a test looks for them in the facts, and for a placeholder where each should be.
 MEMORY, SOFT, CPUS, PROCESSES = 9_007_199_254_740_881, 8_888_888_888_888_881, 777.25, 555_551
 UID, FIRST, WEB, PORT = 4_100_000_001, 3_900_000_001, 3_700_000_001, 65_521
+GATEWAY_UID = 3_500_000_001
 NUMBERS = {
     str(MEMORY): "@memory@",
     str(SOFT): "@memory_soft@",
@@ -35,12 +47,14 @@ NUMBERS = {
     str(FIRST): "@first@",
     str(FIRST + names.CODER_UID): "@above@",
     str(WEB): "@web@",
+    str(GATEWAY_UID): "@gateway_uid@",
     str(PORT): "@port@",
 }
 PLACES = {
     LAYOUT.pages: "@pages@",
     LAYOUT.agent: "@agent@",
     LAYOUT.network: "@network@",
+    LAYOUT.gateway_config: "@gateway_config@",
     "/usr/sbin/nft": "@nft@",
     "/usr/bin/systemctl": "@systemctl@",
 }
@@ -57,25 +71,30 @@ SITE = Site(
 IMAGE = Image(names.image_reference("@image@"), "", (), ())
 
 
-def state() -> State:
-    """The State of the site with placeholders."""
+def state(site: Site) -> State:
+    """The State of a site with placeholders."""
     return host.state(
-        SITE,
+        site,
         host.Surroundings(
             layout=LAYOUT,
             machine=MACHINE,
             image=IMAGE,
             image_directory=LAYOUT.current_image,
-            ids={USER: Ids(UID, FIRST)},
+            ids={USER: Ids(UID, FIRST), names.GATEWAY: Ids(GATEWAY_UID, 0)},
             web_gid=WEB,
-            fingerprints={},
+            fingerprints={SecretFile(LAYOUT.secret_key): ""},
+            python="@python@",
         ),
     )
 
 
 def facts() -> dict[str, Json]:
-    """All of it; every text may have placeholders like @user@."""
-    found = state()
+    """All of it; every text may have placeholders like @user@.
+
+    What the AI gateway makes different is there twice: `plain` and `gateway`.
+    """
+    with_gateway = replace(SITE, ai=Ai(AiMode.GATEWAY))
+    found = state(SITE)
     described: dict[str, Json] = {
         "limits": {
             **asdict(Limits()),
@@ -83,25 +102,35 @@ def facts() -> dict[str, Json]:
             "temporary": [asdict(share) for share in workspace.SHARES],
         },
         "account": _account(found),
-        "directories": [_directory(r) for r in found if isinstance(r, Directory) and _ours(r)],
         "engine": {
             "containers": engine.containers(MACHINE),
             "directory": LAYOUT.engine,
             "storage": _storage(),
         },
-        "podman": _container(),
-        "units": _units(found),
         "slice": names.SLICE,
         "hardening": _hardening(found),
-        "set_by_carrel": [entry.variable for entry in secret.entries(SITE, SITE.users[0])],
+        "set_by_carrel": [
+            entry.variable
+            for entry in secret.entries(with_gateway, SITE.users[0], SecretFile(LAYOUT.secret_key))
+        ],
         "builder": {"account": names.BUILDER, "home": LAYOUT.builder},
+        "gateway_account": names.GATEWAY_ACCOUNT,
         "network": _content(found, LAYOUT.network),
         "nginx": dict(nixos_edge.parts(edge.host_edge(SITE, LAYOUT, MACHINE))),
-        "paths": {
-            "state": LAYOUT.state,
-        },
+        "paths": {"state": LAYOUT.state, "gateway_secrets": LAYOUT.gateway_secrets},
+        "plain": _variant(SITE),
+        "gateway": _variant(with_gateway),
     }
     return {name: _filled(value) for name, value in described.items()}
+
+
+def _variant(site: Site) -> Json:
+    found = state(site)
+    return {
+        "directories": [_directory(r) for r in found if isinstance(r, Directory) and _ours(r)],
+        "podman": _container(site),
+        "units": _units(found),
+    }
 
 
 def _filled(value: Json) -> Json:
@@ -133,7 +162,7 @@ runroot = "{place}/run"
 
 
 def _account(found: State) -> Json:
-    account = next(r for r in found if isinstance(r, Account))
+    (account,) = (r for r in found if isinstance(r, Account))
     return {
         "name": account.name,
         "subordinate_ids": account.subordinate_ids,
@@ -156,7 +185,7 @@ def _directory(directory: Directory) -> Json:
     }
 
 
-def _container() -> Json:
+def _container(site: Site) -> Json:
     placement = workspace.Placement(
         name=names.account(USER),
         labels=((names.LABEL_USER, USER),),
@@ -164,8 +193,9 @@ def _container() -> Json:
         sockets=LAYOUT.socket_directory(USER),
         agent=LAYOUT.agent,
         secrets_file=LAYOUT.secrets_file(USER),
+        ai=LAYOUT.ai_directory(USER),
     )
-    container = workspace.container(SITE, SITE.users[0], placement, MACHINE)
+    container = workspace.container(site, site.users[0], placement, MACHINE)
     return nixos_container.options(container, systemd.podman_options(LAYOUT.podman(UID)))
 
 

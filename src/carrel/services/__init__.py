@@ -1,0 +1,1 @@
+"""Daemons: they run by themselves, beside the workspaces."""
