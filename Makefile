@@ -63,6 +63,8 @@ unit: env
 
 docs: env ## Write the generated pages and facts anew
 	@$(BIN)/python scripts/reference.py
+	@if command -v nix-instantiate >/dev/null; then PYTHONPATH=tests $(BIN)/python -m nix.reference; \
+	else echo 'docs/reference/nixos.md stays as it is: nix-bin is missing (make prepare-test)' >&2; fi
 
 golden: env ## Write the golden files anew; then read the difference in git
 	@CARREL_GOLDEN=write $(BIN)/pytest -q tests/golden

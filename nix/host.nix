@@ -30,7 +30,11 @@ let
     lib.nameValuePair "carrel-secrets@${name}" {
       description = "Carrel: the secrets of ${name}";
       requires = [ keyService ];
-      after = [ keyService ];
+      after = [
+        keyService
+        # Where sops-nix has a unit and not only an activation script.
+        "sops-install-secrets.service"
+      ];
       serviceConfig = facts.hardening // {
         Type = "oneshot";
         RemainAfterExit = true;

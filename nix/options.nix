@@ -9,7 +9,8 @@ let
   inherit (lib) literalExpression mkOption types;
   cfg = config.services.code-server-multi;
   site = import ./site.nix { inherit config lib pkgs; };
-  inherit (site) facts;
+  # Not the facts of one mode: options are the same in all.
+  facts = site.known;
 
   size = types.either types.ints.positive (types.strMatching "(0|[1-9][0-9]*)(\\.[0-9]+)?[KMG](iB|B)?");
   cpus = types.either types.number (types.strMatching "(0|[1-9][0-9]*)(\\.[0-9][0-9]?)?");

@@ -243,6 +243,7 @@ in
     fill
     gateway
     idsOf
+    known
     pages
     people
     places
