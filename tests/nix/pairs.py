@@ -27,6 +27,7 @@ HERE = "services.code-server-multi"
 ELSEWHERE = {
     "/var/lib/carrel/agent": "opencode.json is made when the system is built, and is in the Nix store",
     "/var/lib/carrel/pages": "the pages are in the Nix store",
+    "/var/lib/carrel/tls": "certificates are security.acme's, or the operator's",
     "/var/lib/carrel/nginx": "upstreams are in NixOS's own nginx.conf",
     "/var/lib/carrel/engine": "a link into the Nix store",
     "/etc/systemd/system": "NixOS makes the directory of units anew each time",
@@ -35,6 +36,7 @@ ELSEWHERE = {
 
 OTHERWISE = {
     "nginx.service.d": "NixOS's nginx is restarted after any failure already",
+    "carrel-certificate": "security.acme renews, and NixOS's nginx is reloaded by it",
     "storage": "NixOS runs podman without our options too, so the file says where the store is",
     "CONTAINERS_CONF": "added to NixOS's own settings, which know where its programs are",
     "ExecStart": "compared as podman's arguments",

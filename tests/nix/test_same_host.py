@@ -68,7 +68,10 @@ def _is_elsewhere(resource: Resource) -> bool:
         case Directory(path=path):
             return path.startswith(tuple(ELSEWHERE))
         case File(path=path):
-            return path == f"{LAYOUT.engine}/storage.conf" and "storage" in OTHERWISE
+            storage = path == f"{LAYOUT.engine}/storage.conf" and "storage" in OTHERWISE
+            return storage or _unit_name(path).partition(".")[0] in OTHERWISE
+        case Unit(name=name):
+            return name.partition(".")[0] in OTHERWISE
         case _:
             return False
 

@@ -172,7 +172,10 @@ def _account(found: State) -> Json:
 
 def _ours(directory: Directory) -> bool:
     """Whether the module makes it: the others hold files that are in the Nix store there."""
-    elsewhere = (LAYOUT.pages, LAYOUT.agent, LAYOUT.engine, LAYOUT.units, f"{LAYOUT.state}/nginx")
+    elsewhere = (
+        *(LAYOUT.pages, LAYOUT.agent, LAYOUT.engine, LAYOUT.tls, LAYOUT.units),
+        f"{LAYOUT.state}/nginx",
+    )
     return not directory.path.startswith(elsewhere)
 
 
@@ -234,6 +237,8 @@ def _units(found: State) -> Json:
         r.path.removeprefix(f"{LAYOUT.units}/").removesuffix("/carrel.conf"): unit(r.content)
         for r in found
         if isinstance(r, File) and r.path.startswith(f"{LAYOUT.units}/")
+        # NixOS looks after certificates by itself.
+        if not r.path.startswith(f"{LAYOUT.units}/carrel-certificate.")
     }
     template, own = (files.pop(name) for name in _WORKSPACE)
     described: dict[str, Json] = {name: _sections(parts) for name, parts in files.items()}
