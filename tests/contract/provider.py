@@ -1,4 +1,6 @@
-"""A small OpenAI-compatible provider that streams. Runs inside a workspace, on its loopback.
+"""A small OpenAI-compatible provider that streams. Runs on loopback, in a workspace or outside it.
+
+    provider.py PORT [PROJECT]
 
 It answers every prompt; when the prompt says "write it", it first calls the agent's tool for writing
 files, and when it says "delete it", the one for running commands. What it was asked lands in
@@ -58,7 +60,7 @@ def chunks(body):
 def called(body):
     messages = body["messages"]
     asked = json.dumps([m for m in messages if m["role"] == "user"][-1:])
-    path = os.path.join(os.getcwd(), FILE)
+    path = os.path.join(sys.argv[2] if len(sys.argv) > 2 else os.getcwd(), FILE)
     wishes = {
         "write it": ("write", {"filePath": path, "content": CONTENT}),
         "delete it": ("bash", {"command": f"rm -f {path}", "description": "Delete a file"}),

@@ -46,6 +46,8 @@ def test_after_a_reboot_everybody_is_back_without_a_hand(machine: Server) -> Non
     for user in EVERYBODY:
         machine.shows_workbench(user)
         assert kept(machine, user)
+        usage = 'curl -s -H "Authorization: Bearer $CARREL_AI_TOKEN" 127.0.0.1:4141/carrel/usage'
+        assert f'"user": "{user}"' in machine.inside(user, "sh", "-c", usage)
     assert machine.steps() == []
 
 
