@@ -30,7 +30,7 @@ let
       ) { } (lib.attrNames cfg.users)
     );
 
-  never = assertion: message: { inherit assertion message; };
+  must = assertion: message: { inherit assertion message; };
 
   certificates = config.security.acme.certs;
   covered =
@@ -39,42 +39,42 @@ let
     || (certificates ? ${cfg.useACMEHost} && cfg.useACMEHost != cfg.domain);
 
   ofSite = [
-    (never (fits rules.domain cfg.domain) ''
+    (must (fits rules.domain cfg.domain) ''
       ${here}.domain is "${cfg.domain}", which is not a domain. Write it like "code.example.org".
     '')
-    (never covered ''
+    (must covered ''
       ${here}: there is no certificate for ${cfg.domain} and the names below it. Set acme.dnsProvider and
       acme.credentialsFile (or security.acme.defaults), name one of security.acme.certs in useACMEHost, or set
       sslCertificate and sslCertificateKey.
     '')
-    (never ((cfg.sslCertificate == null) == (cfg.sslCertificateKey == null)) ''
+    (must ((cfg.sslCertificate == null) == (cfg.sslCertificateKey == null)) ''
       ${here}: sslCertificate and sslCertificateKey belong together. Set both or none.
     '')
-    (never (config.virtualisation.oci-containers.backend == "podman") ''
+    (must (config.virtualisation.oci-containers.backend == "podman") ''
       ${here}: workspaces are containers of rootless podman. Set virtualisation.oci-containers.backend = "podman"; docker has
       no account per user.
     '')
-    (never (site.webGroup.gid != null) ''
+    (must (site.webGroup.gid != null) ''
       ${here}: the group "${config.services.nginx.group}" of nginx has no fixed id, and the directories of the sockets
       need one. Set users.groups."${config.services.nginx.group}".gid.
     '')
-    (never (!lib.any (letter: lib.hasInfix letter cfg.workspaceBase) rules.not_in_paths) ''
+    (must (!lib.any (letter: lib.hasInfix letter cfg.workspaceBase) rules.not_in_paths) ''
       ${here}.workspaceBase has characters that podman or nginx would read as something else. Choose a directory without
       quotes, colons, commas, braces or wildcards in its path.
     '')
-    (never (cfg.ai.mode != "shared-keys" || cfg.ai.providers != { }) ''
+    (must (cfg.ai.mode != "shared-keys" || cfg.ai.providers != { }) ''
       ${here}.ai.providers is empty, but ai.mode is "shared-keys". Add a provider, or set mode to "off".
     '')
   ];
 
   ofProvider = name: provider: [
-    (never (fits rules.provider name) ''
+    (must (fits rules.provider name) ''
       ${here}.ai.providers."${name}" is not a provider's name. Use lower-case letters, digits and hyphens, like "anthropic".
     '')
-    (never (provider.baseUrl == null || provider.models != [ ]) ''
+    (must (provider.baseUrl == null || provider.models != [ ]) ''
       ${here}.ai.providers.${name}.models is empty, but needed with baseUrl. Name the models.
     '')
-    (never (provider.baseUrl != null || provider.apiKeyFile != null || cfg.ai.mode == "gateway") ''
+    (must (provider.baseUrl != null || provider.apiKeyFile != null || cfg.ai.mode == "gateway") ''
       ${here}.ai.providers.${name} has neither apiKeyFile nor baseUrl. Add the file with its key.
     '')
   ];
@@ -91,29 +91,29 @@ let
       ) (lib.attrNames user.environment);
     in
     [
-      (never (fits rules.user name) ''
+      (must (fits rules.user name) ''
         ${here}.users."${name}" cannot be a user's name. Use 1 to 31 lower-case letters and digits, a letter first, no hyphen.
       '')
-      (never (!lib.elem name rules.reserved) ''
+      (must (!lib.elem name rules.reserved) ''
         ${here}.users."${name}" is reserved: people would take it for a part of the service. Choose another name.
       '')
-      (never (limits.memory >= rules.smallest_memory) ''
+      (must (limits.memory >= rules.smallest_memory) ''
         ${here}.users.${name}.memoryLimit is less memory than VS Code needs to start. Give at least "256M"; "2G" is usual.
       '')
-      (never (limits.memory_soft <= limits.memory) ''
+      (must (limits.memory_soft <= limits.memory) ''
         ${here}.users.${name}.memorySoftLimit is larger than memoryLimit, the hard limit. Lower it or raise memoryLimit.
       '')
-      (never (limits.cpus > 0) ''
+      (must (limits.cpus > 0) ''
         ${here}.users.${name}.cpuLimit is nothing at all. Give at least "0.1".
       '')
-      (never (user.port == null || user.port >= 1024) ''
+      (must (user.port == null || user.port >= 1024) ''
         ${here}.users.${name}.port is ${toString user.port}, which is for the system's own services. Choose one from 1024 upwards.
       '')
-      (never (stored == [ ]) ''
+      (must (stored == [ ]) ''
         ${here}.users.${name}: ${toString stored} is in the Nix store, where everybody can read it. Use sops-nix, agenix, or a
         file that Nix does not copy.
       '')
-      (never (bad == [ ]) ''
+      (must (bad == [ ]) ''
         ${here}.users.${name}.environment: ${toString bad} cannot be set there. Use letters, digits and underscores; what
         Carrel sets itself stays as it is.
       '')
@@ -127,13 +127,13 @@ in
       ++ lib.concatLists (lib.mapAttrsToList ofUser cfg.users)
       ++ lib.mapAttrsToList (
         port: names:
-        never false ''
+        must false ''
           ${here}.users: ${toString names} have the same port, ${port}. Give each another one.
         ''
       ) (shared (user: user.port))
       ++ lib.mapAttrsToList (
         number: names:
-        never false ''
+        must false ''
           ${here}.users: ${toString names} have the same number, ${number}, and would share an account's ids. Set `number` of the
           one who came last to one that is free.
         ''

@@ -266,10 +266,16 @@ in
     in
     fill { uid = lib.concatStringsSep ", " ids; } (lib.concatStringsSep "\n" lines);
 
-  # Settings of podman: what they say is added to NixOS's own, and wins.
-  engine = pkgs.writeTextDir "containers.conf" facts.engine.containers;
+  # Settings of podman, where Carrel looks for them, too. Units add containers.conf to NixOS's own, and have a storage.conf
+  # that says where the store is, because NixOS runs podman without our options.
+  engine = pkgs.linkFarm "carrel-engine" (
+    lib.mapAttrs pkgs.writeText {
+      "containers.conf" = facts.engine.containers;
+      "storage.conf" = facts.engine.storage;
+    }
+  );
   storage =
-    user: pkgs.writeText "${user.account}-storage.conf" (fill user.values facts.engine.storage);
+    user: pkgs.writeText "${user.account}-storage.conf" (fill user.values facts.engine.own_storage);
 
   quiesce = pkgs.writeShellScript "carrel-quiesce" ''
     set -eu

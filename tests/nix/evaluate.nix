@@ -14,7 +14,7 @@ let
     coreutils = made "coreutils" null;
     writeText = made;
     writeShellScript = made;
-    writeTextDir = name: content: made "dir-of-${name}" content;
+    linkFarm = name: files: made name (lib.mapAttrs (_: file: file.content) files);
     runCommand = name: _: script: made name script;
     formats.toml = _: {
       type = lib.types.anything;

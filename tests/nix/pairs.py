@@ -37,7 +37,7 @@ ELSEWHERE = {
 OTHERWISE = {
     "nginx.service.d": "NixOS's nginx is restarted after any failure already",
     "carrel-certificate": "security.acme renews, and NixOS's nginx is reloaded by it",
-    "storage": "NixOS runs podman without our options too, so the file says where the store is",
+    "CONTAINERS_STORAGE_CONF": "says where the store is: NixOS runs podman without our options too",
     "CONTAINERS_CONF": "added to NixOS's own settings, which know where its programs are",
     "ExecStart": "compared as podman's arguments",
     "ExecStop": "NixOS stops a container by its id file, and takes as long (--stop-timeout)",

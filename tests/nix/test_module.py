@@ -113,7 +113,7 @@ def test_the_example_makes_exactly_these_directories(example: Desks) -> None:
         "d /var/lib/vscode/dan/home/.local/share 0700 carrel-dan carrel-dan -",
         "d /var/lib/vscode/dan/home/.local/share/code-server 0700 carrel-dan carrel-dan -",
         "d /var/lib/vscode/dan/workspace 0700 carrel-dan carrel-dan -",
-        "L+ /var/lib/carrel/engine - - - - /nix/store/dir-of-containers.conf",
+        "L+ /var/lib/carrel/engine - - - - /nix/store/carrel-engine",
     ]
 
 
@@ -394,7 +394,7 @@ def test_a_configuration_with_a_fault_is_told_so(tmp_path: Path, what: str) -> N
 
 def test_every_assertion_has_a_configuration_that_breaks_it() -> None:
     text = (ROOT / "nix/checks.nix").read_text()
-    assertions = text.count("(never ") + text.count("never false")
+    assertions = text.count("(must ") + text.count("must false")
     assert assertions == 20
     # A missing certificate can be missing in two ways, a variable's name wrong in two.
     assert len(BROKEN) == assertions + 2

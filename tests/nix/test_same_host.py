@@ -34,6 +34,7 @@ def _is_compared(resource: Resource) -> bool:
                 LAYOUT.nginx_kept,
                 LAYOUT.gateway_config,
                 f"{LAYOUT.engine}/containers.conf",
+                f"{LAYOUT.engine}/storage.conf",
             )
             made = (LAYOUT.pages, LAYOUT.agent)
             return (
@@ -68,8 +69,7 @@ def _is_elsewhere(resource: Resource) -> bool:
         case Directory(path=path):
             return path.startswith(tuple(ELSEWHERE))
         case File(path=path):
-            storage = path == f"{LAYOUT.engine}/storage.conf" and "storage" in OTHERWISE
-            return storage or _unit_name(path).partition(".")[0] in OTHERWISE
+            return _unit_name(path).partition(".")[0] in OTHERWISE
         case Unit(name=name):
             return name.partition(".")[0] in OTHERWISE
         case _:
@@ -153,11 +153,14 @@ def test_network_rules_are_the_same(pair: Pair) -> None:
 
 
 def test_podmans_settings_are_the_same(pair: Pair) -> None:
-    assert pair.desks.found["engine"] == pair.file(f"{LAYOUT.engine}/containers.conf")
     plain = pair.file(f"{LAYOUT.engine}/storage.conf")
+    assert pair.desks.found["engine"] == {
+        "containers.conf": pair.file(f"{LAYOUT.engine}/containers.conf"),
+        "storage.conf": plain,
+    }
     for text in pair.desks.found["storage"].values():
         assert text.startswith(plain)
         added = dict(line.split(" = ") for line in text.removeprefix(plain).splitlines())
         assert added["graphroot"] == added["rootless_storage_path"]
-    link = f"L+ {LAYOUT.engine} - - - - /nix/store/dir-of-containers.conf"
+    link = f"L+ {LAYOUT.engine} - - - - /nix/store/carrel-engine"
     assert link in pair.desks.found["tmpfiles"]

@@ -105,7 +105,8 @@ def facts() -> dict[str, Json]:
         "engine": {
             "containers": engine.containers(MACHINE),
             "directory": LAYOUT.engine,
-            "storage": _storage(),
+            "storage": engine.NO_STORAGE,
+            "own_storage": _storage(),
         },
         "slice": names.SLICE,
         "hardening": _hardening(found),
