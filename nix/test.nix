@@ -19,6 +19,7 @@ let
       pkgs.coreutils
       pkgs.dockerTools.fakeNss
       pkgs.stress-ng
+      pkgs.tini
     ];
     fakeRootCommands = ''
       mkdir -p usr/bin opt/carrel home/coder etc tmp var/tmp run
