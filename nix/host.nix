@@ -67,7 +67,14 @@ in
 {
   config = lib.mkIf cfg.enable {
     environment = {
-      systemPackages = [ cfg.package ];
+      # With what it calls, and what `carrel doctor` looks for.
+      systemPackages = [
+        cfg.package
+        config.services.nginx.package
+        pkgs.crun
+        pkgs.nftables
+        pkgs.passt
+      ];
       # Files and not links: Carrel takes a configuration that is really in this directory for a server's.
       etc = {
         "carrel/carrel.toml" = {

@@ -32,8 +32,8 @@ python3Packages.buildPythonApplication {
 
   # Carrel gives programs an environment of its own, never the caller's. This is where they are on NixOS.
   postPatch = ''
-    grep -rlF '/usr/sbin:/usr/bin:/sbin:/bin' src | xargs sed -i -E \
-      's,(/usr/local/sbin:/usr/local/bin:)?/usr/sbin:/usr/bin:/sbin:/bin,/run/wrappers/bin:/run/current-system/sw/bin,'
+    grep -rlE '"/usr/[a-z/:]+:/bin"' src | xargs sed -i -E \
+      's,"/usr/[a-z/:]+:/bin","/run/wrappers/bin:/run/current-system/sw/bin",'
   '';
 
   build-system = [ python3Packages.hatchling ];

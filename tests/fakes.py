@@ -21,7 +21,7 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from carrel.adapters import accounts, files, nginx, probe, systemd
+from carrel.adapters import accounts, certificates, files, nginx, probe, systemd
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.adapters.supervisor import ProgramState, Supervisor
@@ -33,6 +33,7 @@ from carrel.core import names
 from carrel.core.names import HostLayout
 from carrel.core.plan import Plan, sentence
 from carrel.core.resources import Certificate, Resource, State
+from carrel.errors import ToolFailed
 from carrel.operations import converge, preflight
 from carrel.operations.server import ServerPlace
 from carrel.operations.site import Opened
@@ -281,7 +282,7 @@ class FakeSystemd:
 
     NAMES = (
         "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload",
-        "kernel_messages", "make_again",
+        "kernel_messages", "run_once", "make_again",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:
@@ -298,6 +299,8 @@ class FakeSystemd:
         """Units that end as soon as they are started."""
         self.tmpfiles: list[Path] = []
         """Directories that tmpfiles.d asks for, on a server that NixOS declares."""
+        self.refuses = ""
+        """What the authority says instead of giving a certificate."""
         self.running[names.NGINX_UNIT] = self._inputs(names.NGINX_UNIT)
 
     # -- what systemctl does ---------------------------------------------------------------
@@ -351,6 +354,23 @@ class FakeSystemd:
         self.running[unit] = self._inputs(unit)
         self.started.append(unit)
 
+    def run_once(self, unit: str, identifier: str) -> None:
+        text = self._text(unit, self._loaded)
+        assert text == self._text(unit, self._files()), f"no daemon-reload before {unit} ran"
+        assert f"SyslogIdentifier={identifier}" in text
+        self._power.spend()
+        if self.refuses:
+            raise ToolFailed(f"{unit} failed.", why=self.refuses)
+        [bundle] = set(re.findall(r'"--bundle=(.*?)"', text))
+        wanted = tuple(dict.fromkeys(re.findall(r'"--name=(.*?)"', text)))
+        pair = certificates.site(wanted, certificates.authority(wanted[0]))
+        for folder in re.findall(r'"--folder=(.*?)"', text):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(bundle).write_text(pair.key + pair.certificate)
+        self.started.append(unit)
+        if names.NGINX_UNIT in self.running:
+            self.reload(names.NGINX_UNIT)
+
     def stop(self, units: Sequence[str]) -> None:
         for unit in units:
             self._power.spend()
@@ -403,7 +423,7 @@ class FakeSystemd:
 
     def _files(self) -> dict[str, str]:
         root = Path(self._layout.units)
-        found = [p for p in root.rglob("*") if p.suffix in {".service", ".mount", ".conf"}]
+        found = [p for p in root.rglob("*") if p.suffix in UNIT_FILES]
         return {
             str(p.relative_to(root)): p.read_text() for p in found if not p.name.startswith(".")
         }
@@ -426,8 +446,11 @@ class FakeSystemd:
         """Everything that a unit reads when it starts."""
         if unit == names.NGINX_UNIT:
             include = Path(self._layout.nginx)
-            ours = [include, *Path(self._layout.tls).glob("site.*")] if include.exists() else []
-            return tuple(path.read_text() for path in ours)
+            if not include.exists():
+                return ()
+            text = include.read_text()
+            used = re.findall(r'ssl_certificate(?:_key)? "(.*)";', text)
+            return (text, *(Path(p).read_text() for p in dict.fromkeys(used) if Path(p).exists()))
         files = self._files()
         text = self._text(unit, files)
         needed = [u for u in sorted(self._needs(text)) if u.endswith(".mount")]
@@ -459,6 +482,7 @@ class FakeServer:
             runtime=f"{folder}/run",
             units=f"{folder}/etc/systemd/system",
             nginx=f"{folder}/etc/nginx/conf.d/carrel.conf",
+            private=f"{folder}/var/lib/private",
             web_group=grp.getgrgid(os.getegid()).gr_name,
         )
         self.power = Power()
@@ -466,6 +490,8 @@ class FakeServer:
         self.systemd = FakeSystemd(self.layout, folder, self.power, self.accounts)
         self.config = folder / "etc/carrel/carrel.toml"
         self.said: list[str] = []
+        self.nginx_refuses = ""
+        """What nginx has against its configuration."""
 
     def install(self, patch: pytest.MonkeyPatch) -> FakeServer:
         """From now on, the adapters are this server's."""
@@ -476,6 +502,8 @@ class FakeServer:
         patch.setattr(files, "os", Disk(self.power))
         patch.setattr(files, "shutil", Trees(self.power))
         patch.setattr(nginx, "_test", self._nginx_test)
+        patch.setattr(nginx, "test", self._nginx_takes)
+        patch.setattr(probe, "certificate", self._served)
         patch.setattr(probe, "healthy", self._answers)
         patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
@@ -485,6 +513,16 @@ class FakeServer:
         assert Path(path).parent.is_dir()
         for file in re.findall(r'(?:include|ssl_certificate|ssl_certificate_key) "(.*)";', content):
             assert Path(file).is_file(), f"nginx: there is no {file}"
+
+    def _nginx_takes(self) -> None:
+        if self.nginx_refuses:
+            raise ToolFailed("nginx rejects its configuration.", why=self.nginx_refuses)
+
+    def _served(self, name: str) -> str | None:
+        """The fingerprint of what nginx read when it was last told to."""
+        read = self.systemd.running.get(names.NGINX_UNIT, ())
+        found = [certificates.facts(text, text) for text in read[1:] if "BEGIN CERT" in text]
+        return next((facts.fingerprint for facts in found if facts), None)
 
     def _answers(self, socket: str) -> bool:
         if socket == self.layout.gateway_admin:
@@ -576,6 +614,8 @@ class Saved:
     ranges: dict[str, tuple[int, int] | None]
     memory: dict[str, Any]
 
+
+UNIT_FILES = {".service", ".mount", ".timer", ".path", ".conf"}
 
 RANDOM = re.compile(r"/tls/|/ca\.crt$|/lock$|fingerprint\.key$|/\.[^/]*\.[0-9a-f]{8}$")
 """Files whose content is made anew each time, and what a power cut leaves of a write."""

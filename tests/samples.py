@@ -11,6 +11,7 @@ from carrel.core.machine import Machine
 from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     Entry,
@@ -34,6 +35,8 @@ from carrel.core.site import (
     Provider,
     SecretFile,
     Site,
+    Tls,
+    TlsMode,
     User,
     Wire,
 )
@@ -89,6 +92,21 @@ def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.S
     )
 
 
+ACME = replace(
+    TWO_USERS,
+    tls=Tls(
+        TlsMode.ACME, "ops@example.org", "vultr", SecretFile("/etc/carrel/secrets/vultr"),
+        authority="/etc/ssl/company.pem", resolvers=("10.0.0.1:53",),
+    ),
+)  # fmt: skip
+FILES = replace(
+    TWO_USERS,
+    tls=Tls(
+        TlsMode.FILES, certificate="/etc/ssl/full chain.pem", key=SecretFile("/etc/ssl/key.pem")
+    ),
+)
+
+
 def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
     """The State of a site in local mode."""
     return local.state(site, surroundings(machine))
@@ -139,6 +157,7 @@ resources: st.SearchStrategy[Resource] = st.one_of(
     st.builds(File, paths, names, modes, texts),
     st.builds(Secret, paths, names, st.lists(entries, max_size=2).map(tuple), names),
     st.builds(Certificate, paths, names, st.lists(names, max_size=2).map(tuple), paths),
+    st.builds(Bundle, paths, st.lists(names, max_size=2).map(tuple), names, paths),
     st.builds(Image, names, names, st.just(()), st.just(())),
     st.builds(
         Service, names, names, st.lists(names, max_size=2).map(tuple), st.just(()), paths, names

@@ -56,7 +56,10 @@ class Studio:
         self.site.clean()
 
     def ask(self, *words: str) -> str:
-        return self.site.inside("ada", "timeout", "120", "opencode", "run", *words, status=None)
+        """What the agent says to a prompt of ada's, and what it complains of."""
+        command = ("shell", "ada", "--", "timeout", "120", "opencode", "run", *words)
+        said = self.site.carrel(*command, status=None)
+        return said.stdout + said.stderr
 
     def curl(self, user: str, *arguments: str, token: str | None = None) -> str:
         """What the gateway answers to somebody inside a workspace, who has their own token."""

@@ -283,6 +283,17 @@ def test_a_model_without_a_price_is_refused_or_free_as_configured(gateway: RealG
 # -- no key yet --------------------------------------------------------------------------------
 
 
+def test_a_session_from_before_there_was_a_provider_is_told_to_begin_anew(
+    gateway: RealGateway,
+) -> None:
+    gateway.start()
+    body = {"model": "assistant", "messages": [ASK]}
+    said = gateway.ask("ada", body, path="/carrel/v1/chat/completions")
+    assert said.status == 200
+    assert "/exit" in said.json["choices"][0]["message"]["content"]
+    assert gateway.rows() == []
+
+
 def test_without_any_provider_the_assistant_says_what_to_do(tmp_path: Path) -> None:
     gateway = RealGateway.of(tmp_path, None, EVERYONE, "ada")
     try:

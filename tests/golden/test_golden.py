@@ -13,13 +13,15 @@ from carrel.cli.reference import pages
 from carrel.config import load, nixos
 from carrel.core.plan import diff
 from carrel.core.resources import File, State
-from samples import V1, V2, desired, on_server
+from samples import ACME, FILES, V1, V2, desired, on_server
 
 HERE = Path(__file__).parent
 SITES = {
     "local-v1": desired(machine=V1),
     "local-v2": desired(machine=V2),
     "server": on_server(),
+    "host-acme": on_server(ACME),
+    "host-files": on_server(FILES),
 }
 
 

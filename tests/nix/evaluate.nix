@@ -11,6 +11,8 @@ let
   pkgs = {
     callPackage = _: _: made "carrel" null;
     nftables = made "nftables" null;
+    crun = made "crun" null;
+    passt = made "passt" null;
     coreutils = made "coreutils" null;
     writeText = made;
     writeShellScript = made;

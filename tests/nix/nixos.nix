@@ -182,6 +182,7 @@ in
 
     services.nginx = {
       enable = option types.bool false;
+      package = option types.package "/nix/store/nginx";
       enableReload = option types.bool false;
       group = option types.str "nginx";
       recommendedProxySettings = option types.bool false;

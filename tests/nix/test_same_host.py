@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carrel.core import names
-from carrel.core.resources import Account, Directory, File, Image, Include, Resource, Secret, Unit
+from carrel.core.resources import (
+    Account,
+    Bundle,
+    Directory,
+    File,
+    Image,
+    Include,
+    Resource,
+    Secret,
+    Unit,
+)
 from carrel.operations import nixos
 from nix.pairs import ELSEWHERE, LAYOUT, OTHERWISE, Pair
 
@@ -70,6 +80,8 @@ def _is_elsewhere(resource: Resource) -> bool:
             return path.startswith(tuple(ELSEWHERE))
         case File(path=path):
             return _unit_name(path).partition(".")[0] in OTHERWISE
+        case Bundle():
+            return "carrel-certificate" in OTHERWISE
         case Unit(name=name):
             return name.partition(".")[0] in OTHERWISE
         case _:

@@ -57,7 +57,7 @@ domain = "code.example.org"
 mode = "acme"
 email = "ops@example.org"
 dns_provider = "vultr"
-credentials_file = "/run/secrets/vultr.env"
+credentials_file = "vultr"
 [image]
 base = "auto"
 packages = []
@@ -80,7 +80,7 @@ password_file = "alice"
 limits.memory = "2G"
 port = 8082
 """
-    found = site(tmp_path, text, dan="secret\n", alice=HASH)
+    found = site(tmp_path, text, dan="secret\n", alice=HASH, vultr="VULTR_API_KEY=secret\n")
     assert found.users[0].limits == Limits()
     assert found.users[1].limits.memory == 2 << 30
     assert found.users[1].limits.memory_soft <= found.users[1].limits.memory
@@ -198,6 +198,28 @@ def test_the_schema_describes_every_key() -> None:
     for table in definitions.values():
         for name, value in table["properties"].items():
             assert value.get("description") or "$ref" in value, name
+
+
+def test_each_way_to_a_certificate_says_what_it_lacks(tmp_path: Path) -> None:
+    for mode, missing in (
+        ("acme", ["tls.email", "tls.dns_provider"]),
+        ("files", ["tls.certificate_file", "tls.key_file"]),
+    ):
+        assert list(faults(tmp_path, f'{START}[tls]\nmode = "{mode}"\n')) == missing
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("", "is empty"), ("VULTR_API_KEY: secret\n", "Line 1 of the credentials is not NAME=value")],
+)
+def test_credentials_that_lego_could_not_read_are_a_fault_that_repeats_no_secret(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    acme = 'mode = "acme"\nemail = "a@b.de"\ndns_provider = "vultr"\ncredentials_file = "dns"\n'
+    found = faults(tmp_path, f"{START}[tls]\n{acme}", dns=content)
+    assert list(found) == ["tls.credentials_file"]
+    assert reason in found["tls.credentials_file"]
+    assert "VULTR" not in found["tls.credentials_file"]
 
 
 GATEWAY = START + '[ai]\nmode = "gateway"\n'

@@ -192,6 +192,8 @@ def test_a_server_is_declared_in_nix_if_nixos_says_so(server: FakeServer) -> Non
         ("user", "resume", "dan"),
         ("user", "remove", "dan", "--yes"),
         ("down", "--target=host"),
+        ("ai", "key", "rotate", "dan"),
+        ("certificate", "renew"),
     ],
     ids=" ".join,
 )
@@ -215,6 +217,15 @@ def test_neither_a_plan_nor_apply_is_for_a_server_in_nix(server: FakeServer) -> 
     with pytest.raises(Refused) as applied:
         converge.up(opened, lambda _: None)
     assert "nixos-rebuild" in planned.value.fix == applied.value.fix
+
+
+def test_the_certificate_is_the_one_that_nixos_has(server: FakeServer) -> None:
+    text = server.config.read_text()
+    tls = '[tls]\nmode = "files"\ncertificate_file = "/c.pem"\nkey_file = "/k.pem"\n'
+    server.config.write_text(text.replace("[storage]", f"{tls}[storage]"))
+    place = declare(server)
+    served = place.certificate(Opened.of(place).site)
+    assert (served.chain, served.key) == ("/c.pem", "/k.pem")
 
 
 def test_a_reset_renews_one_workspace_and_keeps_the_project(server: FakeServer) -> None:

@@ -22,6 +22,7 @@ from carrel.core.names import HostLayout
 from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     File,
@@ -36,6 +37,7 @@ from carrel.core.resources import (
     Unit,
     key,
 )
+from carrel.errors import ToolFailed
 
 NO_SERVICES = "a server has no services of supervisord"
 EDITED = "edited"
@@ -92,6 +94,8 @@ class Host:
         match resource:
             case Account() | Directory() | File() | Secret() | Certificate():
                 return disk.seen(resource)
+            case Bundle():
+                return disk.seen_bundle(resource)
             case Image(reference=reference):
                 return self._seen_image(reference)
             case Unit():
@@ -128,7 +132,7 @@ class Host:
         for step in plan.steps:
             told(step)
             self._note(Create(_begun(step)))
-            if stale and isinstance(_made(step), Unit):
+            if stale and isinstance(_made(step), Unit | Bundle):
                 self._reload(stale)
             self._take(step)
             stale |= self._unit_files(step)
@@ -151,12 +155,14 @@ class Host:
 
     def _unit_files(self, step: Step) -> set[str]:
         resource = step.after if isinstance(step, Change) else step.resource
-        ours = isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
-        return {resource.path} if ours and isinstance(resource, File) else set()
+        if isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/"):
+            return {resource.path}
+        return set()
 
     def _reload(self, stale: set[str]) -> None:
         systemd.reload_units()
-        if self.layout.unit_file(names.SLICE) in stale:
+        slice_ = self.layout.unit_file(names.SLICE)
+        if slice_ in stale and files.look(slice_) is not None:
             systemd.realize(names.SLICE)
         stale.clear()
 
@@ -184,6 +190,8 @@ class Host:
                     nginx.reload()
             case Account() | Directory() | File() | Secret():
                 disk.make(resource)
+            case Bundle():
+                self._bring(resource)
             case Image():
                 self._fetch(resource)
             case Include():
@@ -194,6 +202,18 @@ class Host:
                 raise AssertionError(NO_SERVICES)
             case _:
                 assert_never(resource)
+
+    def _bring(self, bundle: Bundle) -> None:
+        try:
+            systemd.run_once(bundle.unit, names.CERTIFICATE_STATE)
+        except ToolFailed as error:
+            raise ToolFailed(
+                f"There is no certificate for {bundle.names[0]} yet. nginx keeps what it had.",
+                why=error.why,
+                fix="mend the cause, then run `carrel apply` again",
+            ) from error
+        if disk.seen_bundle(bundle) != bundle:
+            raise ToolFailed(f"{bundle.unit} ended well, but {bundle.path} is not as it should be.")
 
     def _run(self, unit: Unit) -> None:
         systemd.enable(unit.name)
@@ -214,7 +234,7 @@ class Host:
                 files.remove_tree(resource.path)
             case File() | Secret():
                 files.remove_file(resource.path)
-            case Certificate():
+            case Certificate() | Bundle():
                 disk.remove_certificate(resource)
             case Include():
                 nginx.remove(resource.path)
@@ -277,6 +297,7 @@ def _doubt(resource: Resource, why: str) -> Resource:
         case Certificate():
             return replace(resource, names=())
         case _:
+            # A bundle comes about whole, and by another program.
             return resource
 
 

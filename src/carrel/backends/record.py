@@ -13,6 +13,7 @@ from typing import Any
 from carrel.core.plan import Change, Create, Remove, Step
 from carrel.core.resources import (
     ORDER,
+    Bundle,
     Certificate,
     Directory,
     Entry,
@@ -102,7 +103,7 @@ def _resource(entry: dict[str, Any]) -> Resource:
     elif kind is Unit:
         fields["on_change"] = OnChange(fields["on_change"])
         fields |= {name: tuple(fields[name]) for name in ("files", "parts")}
-    elif kind is Certificate:
+    elif kind in {Certificate, Bundle}:
         fields["names"] = tuple(fields["names"])
     resource: Resource = kind(**fields)
     return resource

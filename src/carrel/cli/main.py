@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import ai, console, images, nixos, settings, sites, users
+from carrel.cli import ai, certificates, checkup, console, images, nixos, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -38,6 +38,7 @@ for command in (
     sites.apply,
     sites.down,
     sites.status,
+    checkup.doctor,
     sites.logs,
     sites.shell,
     sites.tunnel,
@@ -45,6 +46,7 @@ for command in (
     users.user,
     images.image,
     nixos.nixos,
+    certificates.certificate,
     ai.ai,
 ):
     carrel.add_command(command)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from carrel.backends.tree import Tree
-from carrel.cli import console
+from carrel.cli import certificates, console
 from carrel.cli.options import ask, config_option, json_option, target_option, yes_option
 from carrel.core import names
 from carrel.core.plan import Step, diff, sentence
@@ -157,8 +157,11 @@ def _show(found: Report) -> None:
     if found.gateway:
         console.result(f"AI gateway    {found.gateway}")
     console.result(f"Image         {found.image} ({found.image_state})")
+    console.result(f"Certificate   {certificates.line(found.certificate)}")
+    if found.certificate.concern:
+        console.warning(found.certificate.concern)
     if found.authority:
-        console.result(f"Certificate   {found.authority}")
+        console.result(f"              {found.authority}")
         console.result(
             "              Your browser warns until it trusts this file: Settings, Certificates, "
             "Authorities, Import."

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from carrel.config import ai, schema
+from carrel.config import ai, schema, secrets
 from carrel.config.fault import Fault
 from carrel.core.site import (
     EVERYONE,
@@ -180,9 +180,12 @@ def _site(document: schema.Document, folder: Path) -> Site:
         storage=os.path.realpath(absolute(document.storage.base)),
         tls=Tls(
             mode=TlsMode(tls.mode),
-            email=tls.email,
-            dns_provider=tls.dns_provider,
+            email=tls.email or "",
+            dns_provider=tls.dns_provider or "",
             credentials=secret(tls.credentials_file),
+            server=tls.server,
+            authority=absolute(tls.ca_file) if tls.ca_file else "",
+            resolvers=tls.dns_resolvers,
             certificate=absolute(tls.certificate_file) if tls.certificate_file else "",
             key=secret(tls.key_file),
         ),
@@ -253,7 +256,20 @@ def _conflicts(document: schema.Document, site: Site) -> Iterator[Fault]:
             taken = ports.setdefault(user.port, f"{where}.port")
             if taken != f"{where}.port":
                 yield Fault(f"{where}.port", f"{user.port} is already {taken}", "choose another")
+    yield from _tls_conflicts(document.tls)
     yield from ai.faults(site.ai)
+
+
+def _tls_conflicts(table: schema.TlsTable) -> Iterator[Fault]:
+    needed = {
+        "acme": {"email": "ops@example.org", "dns_provider": "vultr"},
+        "files": {"certificate_file": "fullchain.pem", "key_file": "privkey.pem"},
+    }
+    for key, example in needed.get(table.mode, {}).items():
+        if getattr(table, key) is None:
+            yield Fault(
+                f"tls.{key}", f'missing, but tls.mode is "{table.mode}"', f'add {key} = "{example}"'
+            )
 
 
 def _soft_above_hard(where: str, limits: Limits) -> Iterator[Fault]:
@@ -279,12 +295,40 @@ def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:
         fault = _secret_fault(where, reference.path)
         if fault is not None:
             yield fault
+    if site.tls.mode is TlsMode.ACME:
+        yield from _acme_faults(site.tls)
     for item in site.image.extensions:
         if item.endswith(".vsix") and not Path(item).is_file():
             yield Fault("image.extensions", f"there is no file {item}", "check the path")
 
 
+def _acme_faults(tls: Tls) -> Iterator[Fault]:
+    if tls.authority and not Path(tls.authority).is_file():
+        yield Fault("tls.ca_file", f"there is no file {tls.authority}", "mend the path")
+    if tls.credentials is None:
+        return
+    where, path = "tls.credentials_file", tls.credentials.path
+    content = _content(where, path)
+    if isinstance(content, Fault):
+        yield content
+        return
+    try:
+        secrets.variables(content.decode(errors="replace"))
+    except ConfigError as error:
+        yield Fault(where, f"{path}: {error.what.rstrip('.')}", "write one NAME=value per line")
+
+
 def _secret_fault(where: str, path: str) -> Fault | None:
+    content = _content(where, path)
+    if isinstance(content, Fault):
+        return content
+    if b"\0" in content or len(content.strip().splitlines()) != 1:
+        return Fault(where, f"{path} is not one line of text", "keep only the secret in it")
+    return None
+
+
+def _content(where: str, path: str) -> bytes | Fault:
+    """What is in the file of a secret, or why it cannot be one."""
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
@@ -296,6 +340,4 @@ def _secret_fault(where: str, path: str) -> Fault | None:
         return Fault(where, f"{path} is too large for a secret", "check the path")
     if not content.strip():
         return Fault(where, f"{path} is empty", "write the secret into it")
-    if b"\0" in content or len(content.strip().splitlines()) != 1:
-        return Fault(where, f"{path} is not one line of text", "keep only the secret in it")
-    return None
+    return content

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from carrel.core import names
-from carrel.core.site import GIB, KIB, MIB
+from carrel.core.site import GIB, KIB, LETS_ENCRYPT, MIB
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])(?:i?B)?", re.IGNORECASE)
 UNITS = {"K": KIB, "M": MIB, "G": GIB}
@@ -26,7 +26,12 @@ EXTENSION_ID = re.compile(
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]*")
 PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}")
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+COMMAND = re.compile(r"[A-Za-z0-9._/-]+( [A-Za-z0-9._/*=-]+)*")
 HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+HTTPS_URL = re.compile(r"https://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
+DNS_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+RESOLVER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 PATH = re.compile(r"[^\x00-\x1f\x7f\"'\\$;:{}%,*?\[\]]+")
 ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 SMALLEST_MEMORY = 256 * MIB
@@ -117,9 +122,18 @@ ImageName = Annotated[
 ]
 Model = Annotated[str, matching(MODEL, "a model", 'write the name the provider uses, like "gpt-5"')]
 Url = Annotated[str, matching(HTTP_URL, "a base URL", 'write it like "https://host.example/v1"')]
+SecureUrl = Annotated[str, matching(HTTPS_URL, "an HTTPS address", "write https://… in full")]
+Email = Annotated[str, matching(EMAIL, "an address", 'write it like "ops@example.org"')]
+DnsProvider = Annotated[
+    str, matching(DNS_PROVIDER, "a DNS provider", 'write its code in lego, like "vultr"')
+]
+Resolver = Annotated[str, matching(RESOLVER, "a resolver", 'write it like "9.9.9.9:53"')]
 Money = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Hash = Annotated[str, AfterValidator(argon2_hash)]
+Command = Annotated[
+    str, matching(COMMAND, "the beginning of a command", 'write it like "git push"')
+]
 
 
 class Strict(BaseModel):
@@ -135,9 +149,22 @@ class TlsTable(Strict):
         "local",
         description="acme: Let's Encrypt by DNS-01; files: your own; local: Carrel's own authority",
     )
-    email: str = Field("", description="acme: whom the authority warns")
-    dns_provider: str = Field("", description="acme: the DNS provider's name in lego")
-    credentials_file: Path | None = Field(None, description="acme: environment file for lego")
+    email: Email | None = Field(None, description="acme: the account's address at the authority")
+    dns_provider: DnsProvider | None = Field(
+        None, description="acme: the DNS provider's code in lego; `lego dnshelp` lists them"
+    )
+    credentials_file: Path | None = Field(
+        None, description="acme: lines NAME=value for lego; `lego dnshelp -c PROVIDER` says which"
+    )
+    server: SecureUrl = Field(LETS_ENCRYPT, description="acme: the authority's directory")
+    ca_file: Path | None = Field(
+        None, description="acme: PEM root of a private authority, for its own HTTPS"
+    )
+    dns_resolvers: tuple[Resolver, ...] = Field(
+        (),
+        description="acme: HOST:PORT of the resolvers to ask whether a record is there, instead of "
+        "the name servers of the zone",
+    )
     certificate_file: Path | None = Field(None, description="files: the full chain, PEM")
     key_file: Path | None = Field(None, description="files: the private key, PEM")
 
@@ -252,6 +279,11 @@ class AiTable(Strict):
     )
     allow_own_keys: bool = Field(
         default=False, description="let people sign in to providers with keys of their own"
+    )
+    ask_before: tuple[Command, ...] | None = Field(
+        None,
+        description="commands that the agent asks about before it runs them, by their beginnings, like "
+        '"git push"; default: those that delete, publish, or carry something out of the workspace',
     )
 
 

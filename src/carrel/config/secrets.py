@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from carrel.config.schema import ARGON2
 from carrel.core.resources import Entry, Form, Token
 from carrel.core.site import SecretFile, Site
 from carrel.errors import ConfigError
+
+VARIABLE = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*)=(?:(["'])(.*)\2|(.*))""")
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """No letter that looks like another one."""
@@ -60,6 +63,23 @@ def token(reference: Token) -> str:
     """The token itself. Nobody without the key can tell one user's from another's, or the next."""
     key = bytes.fromhex(value(reference.key))
     return _keyed(key, f"AI token {reference.turn} of {reference.user}")
+
+
+def variables(text: str) -> Mapping[str, str]:
+    """The variables of an environment file: lines NAME=value, in quotes or not; ConfigError if not.
+
+    No fault repeats a line: there are secrets in it.
+    """
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip().removeprefix("export ").lstrip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = VARIABLE.fullmatch(stripped)
+        if match is None:
+            raise ConfigError(f"Line {number} of the credentials is not NAME=value.")
+        found[match[1]] = match[3] if match[3] is not None else match[4]
+    return found
 
 
 def password_hash(text: str) -> str:

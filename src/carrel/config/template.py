@@ -48,6 +48,10 @@ port = {port}                      # carrel up listens on 127.0.0.1 only
 SERVER = """\
 [tls]                            # the certificate for the domain and all names below it
 mode = "local"                   # local: Carrel's own authority, which browsers have to be told to trust
+# mode = "acme"                  # acme: from Let's Encrypt, renewed by itself; docs/how-to/server.md
+# email = "ops@example.org"
+# dns_provider = "vultr"         # any that `lego dnshelp` lists
+# credentials_file = "secrets/vultr"   # lines NAME=value, as `lego dnshelp -c vultr` says
 # mode = "files"                 # files: a wildcard certificate that you have
 # certificate_file = "/etc/ssl/code.example.org/fullchain.pem"
 # key_file = "/etc/ssl/code.example.org/privkey.pem"

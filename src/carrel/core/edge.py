@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from carrel.core import names
+from carrel.core import certificate, names
 from carrel.core.machine import Machine
-from carrel.core.site import Site, TlsMode
+from carrel.core.site import Site
 
 LOGIN_ATTEMPTS_AT_ONCE = 10
 """Wrong passwords an address may try before it has to wait. code-server locks everybody out after 14
@@ -85,14 +85,14 @@ def local_edge(site: Site, layout: names.LocalLayout) -> Edge:
 
 def host_edge(site: Site, layout: names.HostLayout, machine: Machine) -> Edge:
     """The edge of a server: a part of the operator's nginx, on the usual ports."""
-    own = site.tls.mode is TlsMode.FILES and site.tls.key is not None
+    bundle = certificate.bundle(site, layout)
     return Edge(
         domain=site.domain,
         listen=("443", "[::]:443") if machine.ipv6 else ("443",),
         server=GuestServer(("80", "[::]:80") if machine.ipv6 else ("80",)),
         sockets=layout.sockets,
-        certificate=site.tls.certificate if own else f"{layout.tls}/site.crt",
-        key=site.tls.key.path if own and site.tls.key else f"{layout.tls}/site.key",
+        certificate=bundle.path if bundle else f"{layout.tls}/site.crt",
+        key=bundle.path if bundle else f"{layout.tls}/site.key",
         pages=layout.pages,
         kept=layout.nginx_kept,
         users=tuple(user.name for user in site.users),

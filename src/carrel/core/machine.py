@@ -52,15 +52,7 @@ class Shortfall:
 
 def host_shortfalls(site: Site) -> tuple[Shortfall, ...]:
     """What a server cannot keep of `site` in this version."""
-    found = []
-    if site.tls.mode is TlsMode.ACME:
-        found.append(
-            Shortfall(
-                'tls.mode = "acme" is not in this version',
-                'a certificate of the local authority; "files" takes one of your own',
-            )
-        )
-    return (*found, *_shared_keys(site))
+    return _shared_keys(site)
 
 
 def _shared_keys(site: Site) -> tuple[Shortfall, ...]:

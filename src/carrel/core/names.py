@@ -48,6 +48,11 @@ def site_id(config_path: str) -> str:
     return hashlib.sha256(config_path.encode()).hexdigest()[:8]
 
 
+def certificate_source(mode: str, *origin: str) -> str:
+    """A name for where a certificate comes from: other names or another authority, another source."""
+    return f"{mode}-{hashlib.sha256(chr(0).join(origin).encode()).hexdigest()[:12]}"
+
+
 def image_reference(digest: str) -> str:
     """The tag of the workspace image whose recipe has the given hexadecimal digest."""
     return f"{IMAGE_NAME}:{digest[:12]}"
@@ -100,6 +105,11 @@ GATEWAY_ACCOUNT = "carrel-gateway"
 NETWORK_UNIT = "carrel-network.service"
 SLICE = "carrel.slice"
 NGINX_UNIT = "nginx.service"
+CERTIFICATE_UNIT = "carrel-certificate.service"
+CERTIFICATE_TIMER = "carrel-certificate.timer"
+CERTIFICATE_PATH = "carrel-certificate.path"
+CERTIFICATE_STATE = "carrel-certificate"
+"""What systemd calls the unit's own state; lego's files are in there."""
 FIREWALL_UNIT = "nftables.service"
 """The operator's, as Debian calls them."""
 BUILDER = "carrel-build"
@@ -314,6 +324,8 @@ class HostLayout:
     units: str = "/etc/systemd/system"
     nginx: str = "/etc/nginx/conf.d/carrel.conf"
     web_group: str = "www-data"
+    private: str = "/var/lib/private"
+    """Where systemd keeps the state of units that have no account of their own."""
 
     @property
     def journal(self) -> str:
@@ -359,6 +371,15 @@ class HostLayout:
     def tls(self) -> str:
         """Local authority and certificate."""
         return f"{self.state}/tls"
+
+    def bundle(self, source: str) -> str:
+        """The certificate from one source, with its key; another source has another file."""
+        return f"{self.tls}/{source}.pem"
+
+    @property
+    def obtained(self) -> str:
+        """What carrel-certificate.service keeps: the account at the authority, what it got last."""
+        return f"{self.private}/{CERTIFICATE_STATE}"
 
     @property
     def agent(self) -> str:
@@ -412,6 +433,11 @@ class HostLayout:
     def network(self) -> str:
         """Rules of nftables: what workspaces cannot reach."""
         return f"{self.state}/network.nft"
+
+    @property
+    def nginx_config(self) -> str:
+        """The file that nginx reads for us, among the operator's own."""
+        return self.nginx
 
     @property
     def nginx_kept(self) -> str:

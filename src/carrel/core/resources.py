@@ -120,6 +120,20 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Bundle:
+    """A certificate for `names` from elsewhere, with its chain and key in one file.
+
+    `unit` brings it, and renews it from then on; `folder` is where it keeps what it needs for that,
+    or empty.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    unit: str
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """The workspace image. `reference` contains the digest of everything that goes into it."""
 
@@ -181,10 +195,12 @@ class Unit:
     on_change: OnChange = OnChange.RESTART
 
 
-Resource = Account | Directory | File | Secret | Certificate | Image | Include | Service | Unit
+Resource = (
+    Account | Directory | File | Secret | Certificate | Bundle | Image | Include | Service | Unit
+)
 
 ORDER: tuple[type, ...] = (
-    Account, Directory, File, Secret, Certificate, Image, Unit, Include, Service,
+    Account, Directory, File, Secret, Certificate, Bundle, Image, Unit, Include, Service,
 )  # fmt: skip
 """What must exist before what."""
 
@@ -201,7 +217,9 @@ def key(resource: Resource) -> tuple[int, str]:
         case Unit(name=name):
             # What is mounted comes before what runs on it.
             identity = name if name.endswith(".mount") else f"~{name}"
-        case Directory(path=path) | File(path=path) | Secret(path=path) | Include(path=path):
+        case Directory(path=path) | File(path=path) | Secret(path=path):
+            identity = path
+        case Include(path=path) | Bundle(path=path):
             identity = path
         case Certificate(directory=directory):
             identity = directory

@@ -41,6 +41,9 @@ class Limits:
     processes: int = 1024
 
 
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
 class TlsMode(StrEnum):
     """Where the wildcard certificate comes from."""
 
@@ -57,6 +60,11 @@ class Tls:
     email: str = ""
     dns_provider: str = ""
     credentials: SecretFile | None = None
+    server: str = LETS_ENCRYPT
+    authority: str = ""
+    """A file with the root of the ACME server's own HTTPS; empty: one that the world trusts."""
+    resolvers: tuple[str, ...] = ()
+    """Who alone is asked whether a record is there; empty: the name servers of the zone."""
     certificate: str = ""
     key: SecretFile | None = None
 
@@ -157,6 +165,8 @@ class Ai:
     unpriced: Unpriced = Unpriced.REFUSE
     when_full: WhenFull = WhenFull.STOP
     allow_own_keys: bool = False
+    ask_before: tuple[str, ...] | None = None
+    """Beginnings of commands that the agent asks about; None: those of core.ai."""
 
 
 @dataclass(frozen=True, slots=True)

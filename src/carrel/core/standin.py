@@ -14,6 +14,13 @@ from carrel.core.usage import Kind
 JSON, EVENTS = "application/json", "text/event-stream"
 
 
+CONNECTED = (
+    "An AI provider is connected to this server now. This session was begun before that: type `/exit`, "
+    "open the agent again, and ask me there.\n"
+)
+"""For sessions that were begun when there was no provider."""
+
+
 def words(provider: str, *, own_keys: bool) -> str:
     """What is missing, and the one command to type. `provider` empty: none is configured."""
     if provider:
@@ -34,7 +41,8 @@ def words(provider: str, *, own_keys: bool) -> str:
         f"{start} Nothing is broken, and your files are safe.\n\n"
         f"Whoever runs this server types one command there and pastes a key:\n\n"
         f"    {command}\n\n"
-        f"After that, ask me again; nothing has to be restarted.{more}{own}\n"
+        f"After that, type `/exit` here, open me again, and ask. Nothing else has to be restarted."
+        f"{more}{own}\n"
     )
 
 

@@ -17,11 +17,12 @@ from carrel.backends.local import ALIVE, Local
 from carrel.backends.protocol import Told
 from carrel.config import secrets
 from carrel.core import names
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall, local_shortfalls
 from carrel.core.names import LocalLayout
 from carrel.core.plan import diff, keep
 from carrel.core.resources import Image, Secret, Service, State
-from carrel.core.site import SecretFile, Site
+from carrel.core.site import SecretFile, Site, TlsMode
 from carrel.errors import NotReady
 from carrel.operations import preflight
 from carrel.operations.place import Condition, Running, Say
@@ -57,6 +58,11 @@ class LocalPlace:
     def authority(self) -> str:
         """Beside the configuration."""
         return str(self.config.resolve().parent / "ca.crt")
+
+    @property
+    def bring(self) -> str:
+        """`carrel up`."""
+        return "up"
 
     @property
     def books(self) -> str:
@@ -136,6 +142,11 @@ class LocalPlace:
         preflight.check(site, self.layout, machine)
         self.local.check_port(site.local_port)
 
+    def certificate(self, site: Site) -> Served:
+        """Always of the local authority."""
+        del site
+        return Served(f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key", TlsMode.LOCAL)
+
     def port(self, site: Site) -> int:
         """The port of the configuration."""
         return site.local_port
@@ -189,6 +200,11 @@ class LocalPlace:
             alive = probe.healthy(self.layout.gateway_admin)
             found[names.GATEWAY] = _running(programs.get(names.GATEWAY), answers=alive)
         return found
+
+    def cgroup(self, user: str) -> str:
+        """Podman makes one for each container, under a name of its own."""
+        del user
+        return ""
 
     def rest(self) -> None:
         """End supervisord and what podman keeps."""

@@ -20,6 +20,7 @@ from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
 from carrel.config import load, secrets
 from carrel.core import ai, names
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, server_machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import Entry, File, Image, Secret, State
@@ -54,10 +55,10 @@ class NixosPlace(ServerPlace):
         del site, machine, image
         refuse()
 
-    def check(self, site: Site, machine: Machine) -> None:
-        """Nothing can be applied here."""
-        del site, machine
-        refuse()
+    def certificate(self, site: Site) -> Served:
+        """The files that NixOS's nginx reads."""
+        key = site.tls.key.path if site.tls.key else ""
+        return Served(site.tls.certificate, key, site.tls.mode)
 
 
 def is_declared(config: Path) -> bool:

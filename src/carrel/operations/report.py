@@ -7,6 +7,8 @@ from typing import Any
 
 from carrel.core import names
 from carrel.core.site import GIB, SecretFile, TlsMode, User
+from carrel.operations import certificate
+from carrel.operations.certificate import Standing
 from carrel.operations.place import Condition, Running, Usage
 from carrel.operations.site import Opened
 
@@ -46,12 +48,15 @@ class Report:
     missing_extensions: tuple[str, ...]
     shortfalls: tuple[str, ...]
     authority: str
+    certificate: Standing
 
     @property
     def healthy(self) -> bool:
-        """Whether everything that should run does."""
-        return {self.edge, self.gateway or "running"} == {"running"} and all(
-            w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces
+        """Whether everything that should run does, and its certificate will do for a while."""
+        return (
+            {self.edge, self.gateway or "running"} == {"running"}
+            and not self.certificate.concern
+            and all(w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces)
         )
 
     def plain(self) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def report(opened: Opened) -> Report:
     place = opened.place
     running = place.running(opened.site)
     built = opened.built()
+    standing = certificate.standing(opened)
     return Report(
         address=names.address(opened.site.domain, place.port(opened.site)),
         edge=running[names.EDGE_SERVICE].condition,
@@ -75,7 +81,8 @@ def report(opened: Opened) -> Report:
         image_state="not built yet" if built is None else f"{built.size / GIB:.2f} GB",
         missing_extensions=() if built is None else built.missing_extensions,
         shortfalls=tuple(map(str, opened.shortfalls())),
-        authority=place.authority if opened.site.tls.mode is not TlsMode.FILES else "",
+        authority=place.authority if standing.source == TlsMode.LOCAL else "",
+        certificate=standing,
     )
 
 

@@ -17,12 +17,13 @@ from carrel.backends.images import Builder, Built
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
-from carrel.core import names, oom
+from carrel.core import certificate, names, oom
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall, host_shortfalls
 from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.plan import diff
 from carrel.core.resources import Image, State, Unit
-from carrel.core.site import Site
+from carrel.core.site import Site, TlsMode
 from carrel.errors import ConfigError, NotReady, Refused
 from carrel.operations import preflight
 from carrel.operations.local import fingerprints
@@ -55,6 +56,11 @@ class ServerPlace:
     def authority(self) -> str:
         """Beside the configuration."""
         return f"{self.layout.config}/ca.crt"
+
+    @property
+    def bring(self) -> str:
+        """`carrel apply`."""
+        return "apply"
 
     @property
     def books(self) -> str:
@@ -109,6 +115,13 @@ class ServerPlace:
         """Versions, tools, the web server."""
         del machine
         preflight.server(site)
+
+    def certificate(self, site: Site) -> Served:
+        """Of the local authority, or from elsewhere with both in one file."""
+        bundle = certificate.bundle(site, self.layout)
+        if bundle is not None:
+            return Served(bundle.path, bundle.path, site.tls.mode)
+        return Served(f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key", TlsMode.LOCAL)
 
     def port(self, site: Site) -> int:
         """The usual one."""
@@ -285,6 +298,11 @@ class ServerPlace:
                 usage=usage if state.active == "active" else None,
             )
         return found
+
+    def cgroup(self, user: str) -> str:
+        """That of the user's unit, when it runs."""
+        unit = names.workspace_unit(user)
+        return systemd.states([unit])[unit].cgroup
 
     def rest(self) -> None:
         """Nothing is left: podman's own state ends with each unit."""

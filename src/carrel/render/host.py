@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from carrel import __version__
-from carrel.core import ai, edge, names, workspace
+from carrel.core import ai, certificate, edge, names, workspace
+from carrel.core.certificate import wanted_names
 from carrel.core.machine import Machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import (
@@ -32,7 +33,7 @@ from carrel.core.resources import (
 )
 from carrel.core.server import Ids, Seat
 from carrel.core.site import SecretFile, Site, TlsMode, User
-from carrel.render import engine, gateway, nftables, nginx, pages, secret, systemd
+from carrel.render import engine, gateway, nftables, nginx, pages, renewal, secret, systemd
 
 ROOT = "root"
 HTTPS = 443
@@ -98,19 +99,37 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
 def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     settings = edge.host_edge(site, layout, around.machine)
-    certificate = ""
-    if site.tls.mode is not TlsMode.FILES:
-        yield Directory(layout.tls, ROOT, 0o700)
-        domains = (site.domain, f"*.{site.domain}")
-        yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
-        certificate = _digest(*domains)
+    yield from _certificate(site, around)
     yield Directory(f"{layout.state}/nginx", ROOT, 0o755)
     yield File(layout.nginx_kept, ROOT, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, ROOT, 0o755)
     for name, page in pages.all_pages(site.domain, HTTPS).items():
         yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
     yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
-    yield Include(layout.nginx, nginx.config(settings), certificate)
+    local = site.tls.mode is TlsMode.LOCAL
+    # The unit that renews a bundle has nginx read it.
+    revision = _digest(*wanted_names(site.domain)) if local else ""
+    yield Include(layout.nginx, nginx.config(settings), revision)
+
+
+def _certificate(site: Site, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    yield Directory(layout.tls, ROOT, 0o700)
+    bundle = certificate.bundle(site, layout)
+    if bundle is None:
+        domains = wanted_names(site.domain)
+        yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
+        return
+    service = renewal.service(site, layout, bundle, around.python)
+    file = layout.unit_file(bundle.unit)
+    yield File(file, ROOT, 0o644, service)
+    yield bundle
+    starters = {names.CERTIFICATE_TIMER: renewal.timer(site)}
+    if site.tls.mode is TlsMode.FILES:
+        starters[names.CERTIFICATE_PATH] = renewal.path(site)
+    for name, text in starters.items():
+        yield File(layout.unit_file(name), ROOT, 0o644, text)
+        yield Unit(name, _digest(text, service), files=(layout.unit_file(name), file))
 
 
 def _addition(layout: HostLayout, unit: str, content: str) -> Iterator[Resource]:

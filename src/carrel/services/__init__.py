@@ -1,1 +1,1 @@
-"""Daemons: they run by themselves, beside the workspaces."""
+"""Programs that run by themselves, beside the workspaces: a daemon, and what a timer starts."""

@@ -16,7 +16,16 @@ from aiohttp import web
 from carrel.core import request as requests
 from carrel.core import standin, wire
 from carrel.core.budget import Refusal
-from carrel.core.gateway import STAND_IN, Chosen, Person, Unknown, Upstream, choose, offered
+from carrel.core.gateway import (
+    STAND_IN,
+    STAND_IN_MODEL,
+    Chosen,
+    Person,
+    Unknown,
+    Upstream,
+    choose,
+    offered,
+)
 from carrel.core.request import Asked, Unreadable
 from carrel.core.site import EVERYONE, Price, Unpriced, Wire
 from carrel.core.usage import Kind, Usage
@@ -166,6 +175,9 @@ class Door:
         if not known.settings.providers:
             return _instead(kind, asked, "", known)
         chosen = choose(known.settings, asked.model, at)
+        if isinstance(chosen, Unknown) and asked.model == STAND_IN_MODEL:
+            # A session that was begun before there was a provider.
+            return _instead(kind, asked, "", known)
         if isinstance(chosen, Unknown):
             raise Denied(404, "model", chosen.sentence)
         provider = chosen.provider
@@ -246,7 +258,10 @@ def _names(known: Known, at: Upstream | None) -> list[str]:
 
 
 def _instead(kind: Kind, asked: Asked, provider: str, known: Known) -> web.Response:
-    text = standin.words(provider, own_keys=known.settings.allow_own_keys)
+    if provider or not known.settings.providers:
+        text = standin.words(provider, own_keys=known.settings.allow_own_keys)
+    else:
+        text = standin.CONNECTED
     content, body = standin.answer(
         kind, asked.model, text, stream=asked.stream, now=int(time.time())
     )

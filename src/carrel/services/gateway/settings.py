@@ -48,7 +48,8 @@ class Known:
             settings=settings,
             people={person.name: person for person in settings.people},
             providers=providers,
-            routes=wire.routes(tuple(providers) or (STAND_IN,)),
+            # Also when there are providers: sessions that were begun before ask there.
+            routes=wire.routes((*providers, STAND_IN)),
             urls={
                 (provider.name, kind): URL(f"{provider.base_url}/{kind}", encoded=True)
                 for provider in settings.providers
