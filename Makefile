@@ -61,8 +61,10 @@ layers: env
 unit: env
 	@$(BIN)/pytest -q --numprocesses=auto tests/unit tests/golden
 
-docs: env ## Write the generated reference pages anew
+docs: env ## Write the generated pages and facts anew
 	@$(BIN)/python scripts/reference.py
+	@if command -v nix-instantiate >/dev/null; then PYTHONPATH=tests $(BIN)/python -m nix.reference; \
+	else echo 'docs/reference/nixos.md stays as it is: nix-bin is missing (make prepare-test)' >&2; fi
 
 golden: env ## Write the golden files anew; then read the difference in git
 	@CARREL_GOLDEN=write $(BIN)/pytest -q tests/golden

@@ -282,7 +282,7 @@ class FakeSystemd:
 
     NAMES = (
         "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload",
-        "kernel_messages", "run_once",
+        "kernel_messages", "run_once", "make_again",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:
@@ -297,6 +297,8 @@ class FakeSystemd:
         """Every start, in order."""
         self.broken: set[str] = set()
         """Units that end as soon as they are started."""
+        self.tmpfiles: list[Path] = []
+        """Directories that tmpfiles.d asks for, on a server that NixOS declares."""
         self.refuses = ""
         """What the authority says instead of giving a certificate."""
         self.running[names.NGINX_UNIT] = self._inputs(names.NGINX_UNIT)
@@ -383,6 +385,12 @@ class FakeSystemd:
         assert unit in self.running, f"{unit} is not running"
         self._power.spend()
         self.running[unit] = self._inputs(unit)
+
+    def make_again(self, path: str) -> None:
+        self._power.spend()
+        for directory in self.tmpfiles:
+            if directory.is_relative_to(path):
+                directory.mkdir(parents=True, exist_ok=True)
 
     def kernel_messages(self, pattern: str, lines: int) -> list[str]:
         del pattern, lines

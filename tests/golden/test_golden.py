@@ -10,7 +10,7 @@ import pytest
 
 from carrel.backends.tree import Tree
 from carrel.cli.reference import pages
-from carrel.config import load
+from carrel.config import load, nixos
 from carrel.core.plan import diff
 from carrel.core.resources import File, State
 from samples import ACME, FILES, V1, V2, desired, on_server
@@ -43,6 +43,11 @@ def test_the_reference_pages_are_current() -> None:
     folder = HERE.parents[1] / "docs/reference"
     for name, text in pages().items():
         assert (folder / name).read_text() == text, f"run `make docs`: {name} is out of date"
+
+
+def test_what_the_nixos_module_knows_is_current() -> None:
+    file = HERE.parents[1] / "nix/facts.json"
+    assert file.read_text() == nixos.facts(), "run `make docs`: nix/facts.json is out of date"
 
 
 def test_every_fault_in_a_bad_file_is_told_at_once() -> None:

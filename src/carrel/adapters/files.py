@@ -77,6 +77,14 @@ def make_link(path: str, target: str) -> None:
         os.symlink(target, name, dir_fd=parent)
 
 
+def replace_link(path: str, target: str) -> None:
+    """Make a symbolic link, or lead the one that is there elsewhere, in one step."""
+    with _parent(path) as (parent, name):
+        temporary = f".{name}.{secrets.token_hex(4)}"
+        os.symlink(target, temporary, dir_fd=parent)
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+
+
 def write(path: str, content: str, owner: Identity, mode: int) -> None:
     """Replace the file at `path`; a reader sees the old text or the new, also after a crash."""
     with _parent(path) as (parent, name):

@@ -169,6 +169,11 @@ def stop(units: Sequence[str]) -> None:
     process.run(["systemctl", "stop", "--", *units], WORLD, statuses=(0, 5), seconds=START_SECONDS)
 
 
+def make_again(path: str) -> None:
+    """Make the directories below `path` that tmpfiles.d(5) asks for."""
+    process.run(["systemd-tmpfiles", "--create", f"--prefix={path}"], WORLD)
+
+
 def reload(unit: str) -> None:
     """Have a running unit read its configuration again."""
     process.run(["systemctl", "reload", "--", unit], WORLD)

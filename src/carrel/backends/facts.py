@@ -15,7 +15,7 @@ from pathlib import Path
 from carrel.adapters import accounts
 from carrel.adapters.process import Identity
 from carrel.core import names
-from carrel.core.machine import Machine
+from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
 from carrel.core.names import HostLayout, LocalLayout, site_id
 from carrel.core.server import Ids
 from carrel.errors import Missing
@@ -23,15 +23,11 @@ from carrel.errors import Missing
 ACCOUNT = "carrel-local"
 """Whom local mode becomes when root runs it: containers are rootless everywhere."""
 
-BUILDER = "carrel-build"
-"""Whom a server builds images as."""
-
 WEB_GROUPS = ("www-data", "nginx")
 """As which nginx runs: Debian's name, and everybody else's."""
 
 SUBORDINATE_IDS = 65536
 
-MOST_OPEN_FILES = 65536
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -66,11 +62,7 @@ def host_layout(config: Path) -> HostLayout:
 
 def host_machine() -> Machine:
     """What a server enforces: everything, or preflight has said no."""
-    return Machine(
-        controllers=frozenset({"memory", "cpu", "pids"}),
-        open_files=MOST_OPEN_FILES,
-        ipv6=Path("/proc/net/if_inet6").exists(),
-    )
+    return server_machine(ipv6=Path("/proc/net/if_inet6").exists())
 
 
 def build_layout(layout: HostLayout) -> LocalLayout:
@@ -78,8 +70,8 @@ def build_layout(layout: HostLayout) -> LocalLayout:
     return LocalLayout(
         "build",
         root=layout.builder,
-        runtime=f"{layout.runtime}/{BUILDER}",
-        account=BUILDER,
+        runtime=f"{layout.runtime}/{names.BUILDER}",
+        account=names.BUILDER,
         owner="root",
     )
 

@@ -12,7 +12,7 @@ from carrel.cli.options import config_option
 from carrel.cli.users import tell_rest
 from carrel.operations import ai_keys
 from carrel.operations.ai_keys import NewKey
-from carrel.operations.site import place
+from carrel.operations.site import editable
 
 
 @click.group()
@@ -33,7 +33,7 @@ def add(file: Path, provider: str, base_url: str, models: tuple[str, ...]) -> No
     """
     given = NewKey(provider, _key(provider), base_url, models)
     story = console.Story()
-    done = ai_keys.add(place(file, story.say), given, story.step)
+    done = ai_keys.add(editable(file, story.say), given, story.step)
     console.note(f"The key of {provider} is in {done.secret_file}.")
     tell_rest(done)
 
@@ -50,6 +50,6 @@ def _key(provider: str) -> str:
 def rotate(file: Path, user: str) -> None:
     """Give USER's workspace another token. It starts anew; the old token opens nothing any more."""
     story = console.Story()
-    done = ai_keys.rotate(place(file, story.say), user, story.step)
+    done = ai_keys.rotate(editable(file, story.say), user, story.step)
     console.note(f"{user} has another token.")
     tell_rest(done)

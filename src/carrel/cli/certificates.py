@@ -14,7 +14,7 @@ from carrel.cli.options import config_option, json_option
 from carrel.errors import NotReady
 from carrel.operations import certificate as verbs
 from carrel.operations.certificate import Standing
-from carrel.operations.site import Opened
+from carrel.operations.site import Opened, editable
 
 
 @click.group()
@@ -43,7 +43,7 @@ def show(file: Path, *, as_json: bool) -> None:
 def renew(file: Path) -> None:
     """Ask for another certificate at once, and install it. Nobody's connection is closed."""
     story = console.Story()
-    opened = Opened.at(file, story.say)
+    opened = Opened.of(editable(file, story.say))
     story.say("asking for a certificate, and waiting until the DNS record is seen")
     verbs.renew(opened)
     console.result(line(verbs.standing(opened)))

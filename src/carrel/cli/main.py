@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import ai, certificates, checkup, console, images, settings, sites, users
+from carrel.cli import ai, certificates, checkup, console, images, nixos, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -45,6 +45,7 @@ for command in (
     sites.reset,
     users.user,
     images.image,
+    nixos.nixos,
     certificates.certificate,
     ai.ai,
 ):

@@ -45,8 +45,9 @@ def page() -> str:
 
 def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _commands(command.commands[name], (*path, name))
+        for name, inner in sorted(command.commands.items()):
+            if not inner.hidden:
+                yield from _commands(inner, (*path, name))
         return
     context = click.Context(command, info_name=" ".join(path))
     yield ".TP"

@@ -79,7 +79,9 @@ def _describe(command: click.Command, path: tuple[str, ...]) -> str:
     context = click.Context(command, info_name=" ".join(path))
     if isinstance(command, click.Group):
         return "".join(
-            _describe(command.commands[name], (*path, name)) for name in sorted(command.commands)
+            _describe(inner, (*path, name))
+            for name, inner in sorted(command.commands.items())
+            if not inner.hidden
         )
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"\n## {' '.join(path)}\n", f"`{' '.join(path)} {usage}`\n", f"{command.help}\n"]

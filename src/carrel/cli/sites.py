@@ -17,7 +17,7 @@ from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
 from carrel.operations.place import Usage
 from carrel.operations.report import Report, report
-from carrel.operations.site import Opened, Target, place, server
+from carrel.operations.site import Opened, Target, editable, server
 
 
 @click.command()
@@ -111,7 +111,7 @@ class Progress:
 def down(file: Path, target: Target | None, *, remove: bool, yes: bool) -> None:
     """Stop the site. Work, settings and the image stay."""
     story = console.Story()
-    where = place(file, story.say, target)
+    where = editable(file, story.say, target)
     if remove:
         ask("Remove images, certificates, units and all else that Carrel made here?", yes=yes)
         converge.retire(server(where), story.step)

@@ -14,7 +14,7 @@ from carrel.core import names
 from carrel.core.site import SecretFile
 from carrel.errors import ConfigError
 from carrel.operations import users
-from carrel.operations.site import place
+from carrel.operations.site import editable, place
 from carrel.operations.users import Done
 
 
@@ -58,7 +58,7 @@ def tell_rest(done: Done) -> None:
 def add(file: Path, name: str, *, password_stdin: bool) -> None:
     """Add a user with a new password."""
     story = console.Story()
-    done = users.add(place(file, story.say), name, _password(stdin=password_stdin), story.step)
+    done = users.add(editable(file, story.say), name, _password(stdin=password_stdin), story.step)
     console.note(f"Added {name}.")
     _next(done)
 
@@ -94,7 +94,7 @@ def passwd(file: Path, name: str, *, password_stdin: bool) -> None:
     """Give a user a new password; every session of theirs ends."""
     story = console.Story()
     password = _password(stdin=password_stdin)
-    done = users.set_password(place(file, story.say), name, password, story.step)
+    done = users.set_password(editable(file, story.say), name, password, story.step)
     console.note(f"{name} has a new password.")
     _next(done)
 
@@ -105,7 +105,7 @@ def passwd(file: Path, name: str, *, password_stdin: bool) -> None:
 def suspend(file: Path, name: str) -> None:
     """Stop NAME's workspace until `resume`. Nothing of theirs is lost."""
     story = console.Story()
-    done = users.suspend(place(file, story.say), name, story.step, suspended=True)
+    done = users.suspend(editable(file, story.say), name, story.step, suspended=True)
     console.note(f"{name} is suspended.")
     _next(done)
 
@@ -116,7 +116,7 @@ def suspend(file: Path, name: str) -> None:
 def resume(file: Path, name: str) -> None:
     """Give NAME the workspace back that `suspend` stopped."""
     story = console.Story()
-    done = users.suspend(place(file, story.say), name, story.step, suspended=False)
+    done = users.suspend(editable(file, story.say), name, story.step, suspended=False)
     console.note(f"{name} may work again.")
     _next(done)
 
@@ -133,7 +133,7 @@ def remove(file: Path, name: str, *, delete_data: bool, yes: bool) -> None:
     else:
         ask(f"Remove {name}? Their files stay.", yes=yes)
     story = console.Story()
-    done = users.remove(place(file, story.say), name, story.step, delete_data=delete_data)
+    done = users.remove(editable(file, story.say), name, story.step, delete_data=delete_data)
     console.note(
         f"Removed {name}." + (f" Their files are still in {done.kept}." if done.kept else "")
     )

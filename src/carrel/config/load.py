@@ -10,7 +10,7 @@ import os
 import tomllib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ from carrel.config import ai, schema, secrets
 from carrel.config.fault import Fault
 from carrel.core.site import (
     EVERYONE,
+    SOFT_SHARE,
     AiMode,
     ImageRecipe,
     Limits,
@@ -65,8 +66,21 @@ def load(file: Path) -> Site:
     return parse(read(file), file)
 
 
+def declared(file: Path) -> Site:
+    """Like `load`, without a look at the files with secrets: they need not be on this machine."""
+    return _parse(read(file), file, lambda _document, _site: ())
+
+
 def parse(text: str, file: Path) -> Site:
     """The Site of `text`; `file` is where the text comes from."""
+    return _parse(text, file, _secret_faults)
+
+
+def _parse(
+    text: str,
+    file: Path,
+    more: typing.Callable[[schema.Document, Site], Iterable[Fault]],
+) -> Site:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -79,7 +93,7 @@ def parse(text: str, file: Path) -> Site:
         faults += [_fault(detail) for detail in error.errors(include_url=False)]  # type: ignore[arg-type]
     if document is not None:
         site = _site(document, file.resolve().parent)
-        faults += [*_conflicts(document, site), *_secret_faults(document, site)]
+        faults += [*_conflicts(document, site), *more(document, site)]
     if faults or document is None:
         raise Faulty(file, tuple(faults))
     return site
@@ -201,7 +215,8 @@ def _site(document: schema.Document, folder: Path) -> Site:
 
 def _limits(table: schema.LimitsTable, base: Limits) -> Limits:
     memory = table.memory or base.memory
-    soft = table.memory_soft or (memory * 5 // 6 if table.memory else base.memory_soft)
+    kept, of = SOFT_SHARE
+    soft = table.memory_soft or (memory * kept // of if table.memory else base.memory_soft)
     return Limits(
         memory=memory,
         memory_soft=soft,

@@ -28,6 +28,17 @@ class Machine:
     """Whether the kernel speaks IPv6."""
 
 
+MOST_OPEN_FILES = 65536
+"""Of one workspace: enough for anything, and few enough for the kernel."""
+
+
+def server_machine(*, ipv6: bool) -> Machine:
+    """What every server enforces: all there is."""
+    return Machine(
+        controllers=frozenset({"memory", "cpu", "pids"}), open_files=MOST_OPEN_FILES, ipv6=ipv6
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Shortfall:
     """Something asked for that does not hold here, and what holds instead."""

@@ -112,6 +112,8 @@ CERTIFICATE_STATE = "carrel-certificate"
 """What systemd calls the unit's own state; lego's files are in there."""
 FIREWALL_UNIT = "nftables.service"
 """The operator's, as Debian calls them."""
+BUILDER = "carrel-build"
+"""The account that builds a server's images."""
 RUNTIME_DIRECTORY = "user/{uid}"
 """Below /run, as systemd's RuntimeDirectory= wants it."""
 
@@ -344,6 +346,11 @@ class HostLayout:
     def images(self) -> str:
         """One unpacked root file system per image version."""
         return f"{self.state}/images"
+
+    @property
+    def current_image(self) -> str:
+        """A link to the image in use, for units that were made before its digest was known (NixOS)."""
+        return f"{self.state}/image"
 
     @property
     def builder(self) -> str:

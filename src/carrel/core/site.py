@@ -7,6 +7,9 @@ from enum import StrEnum
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
+SOFT_SHARE = (5, 6)
+"""How much of a workspace's memory is kept for it, as a fraction, unless the configuration says."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:

@@ -85,13 +85,31 @@ class Container:
     """What the image's entrypoint is given: options of code-server."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How large a `Temporary` is: one part in `parts` of the memory, at most `most` bytes."""
+
+    path: str
+    parts: int
+    most: int | None = None
+
+    def of(self, memory: int) -> Temporary:
+        """The directory in a workspace with so much memory."""
+        size = memory // self.parts
+        return Temporary(self.path, size if self.most is None else min(size, self.most))
+
+
+SHARES = (
+    Share("/tmp", 4),  # noqa: S108 - inside the container
+    Share("/var/tmp", 8),  # noqa: S108
+    Share("/run", 16, 64 * MIB),
+)
+"""The writable directories outside the user's own."""
+
+
 def temporary(limits: Limits) -> tuple[Temporary, ...]:
-    """The writable directories outside the user's own."""
-    return (
-        Temporary("/tmp", limits.memory // 4),  # noqa: S108 - inside the container
-        Temporary("/var/tmp", limits.memory // 8),  # noqa: S108
-        Temporary("/run", min(limits.memory // 16, 64 * MIB)),
-    )
+    """The writable directories outside the user's own, with their sizes."""
+    return tuple(share.of(limits.memory) for share in SHARES)
 
 
 def container(site: Site, user: User, placement: Placement, machine: Machine) -> Container:

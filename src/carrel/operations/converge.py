@@ -13,6 +13,8 @@ from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
 from carrel.errors import ConfigError
+from carrel.operations import nixos
+from carrel.operations.nixos import NixosPlace
 from carrel.operations.place import Place, title
 from carrel.operations.site import Opened
 
@@ -124,6 +126,9 @@ def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
     store = opened.place.store
     paths = names.user_paths(opened.site.storage, user)
     doomed = frozenset({paths.home, paths.config}) if what.settings else frozenset()
+    if isinstance(opened.place, NixosPlace):
+        nixos.reset(opened.place, opened.site, user, doomed)
+        return
     with store.locked():
         now = store.observe()
         rest = State.of(r for r in now if not _goes(r, user, doomed))

@@ -6,7 +6,8 @@ from carrel.backends.images import Built
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import digest_of
 from carrel.errors import CarrelError, ConfigError, NotReady
-from carrel.operations import converge
+from carrel.operations import converge, nixos
+from carrel.operations.nixos import NixosPlace
 from carrel.operations.server import ServerPlace
 from carrel.operations.site import Opened
 
@@ -16,6 +17,9 @@ def use(place: ServerPlace, built: Built, told: Told) -> None:
 
     If one does not start with it, all go back to the image so far, and `NotReady` says so.
     """
+    if isinstance(place, NixosPlace):
+        nixos.use(place, built)
+        return
     shelf = place.store.shelf
     before = (shelf.selected, shelf.previous)
     shelf.select(digest_of(built.reference))

@@ -249,12 +249,12 @@ def _running(program: ProgramState | None, *, answers: bool) -> Running:
 
 def fingerprints(site: Site, path: str, owner: Identity) -> Mapping[SecretFile, str]:
     """The fingerprints of all secrets of `site`; `path` is the key that they are made with."""
-    key = _secret_key(path, owner)
+    key = secret_key(path, owner)
     return secrets.fingerprints({*secrets.references(site), SecretFile(path)}, key)
 
 
-def _secret_key(path: str, owner: Identity) -> bytes:
-    """The key; a throw-away one before its directory exists."""
+def secret_key(path: str, owner: Identity) -> bytes:
+    """What fingerprints and tokens are made with; a throw-away one before its directory exists."""
     text = files.text(path)
     if text is None:
         text = randomness.token_hex(32)

@@ -13,6 +13,7 @@ from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.errors import ConfigError
+from carrel.operations import nixos
 from carrel.operations.local import LocalPlace
 from carrel.operations.place import Place, Say
 from carrel.operations.server import ServerPlace
@@ -46,8 +47,20 @@ def place(config: Path, say: Say, target: Target | None = None) -> Place:
     match target or Target.of(config):
         case Target.LOCAL:
             return LocalPlace.of(config, say)
+        case Target.HOST if nixos.is_declared(config):
+            return nixos.NixosPlace.of(config, say)
         case Target.HOST:
             return ServerPlace.of(config, say)
+
+
+def editable(config: Path, say: Say, target: Target | None = None) -> Place:
+    """The place, for a command that edits its configuration or takes it down.
+
+    `Refused` where Nix declares it.
+    """
+    if (target or Target.of(config)) is Target.HOST and nixos.is_declared(config):
+        nixos.refuse()
+    return place(config, say, target)
 
 
 def server(where: Place) -> ServerPlace:

@@ -1,0 +1,249 @@
+"""A server that NixOS declares: what the module cannot make in Nix, and how `carrel` looks after it.
+
+Accounts, directories, units and nginx are NixOS's here: nothing in this module makes one of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from carrel.adapters import files, systemd
+from carrel.adapters.process import Identity
+from carrel.backends import disk, facts
+from carrel.backends.images import Built
+from carrel.backends.shelf import digest_of
+from carrel.backends.waiting import until
+from carrel.config import load, secrets
+from carrel.core import ai, names
+from carrel.core.certificate import Served
+from carrel.core.machine import Machine, server_machine
+from carrel.core.names import HostLayout
+from carrel.core.resources import Entry, File, Image, Secret, State
+from carrel.core.server import Ids
+from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
+from carrel.errors import CarrelError, ConfigError, NotReady, Refused
+from carrel.operations import preflight
+from carrel.operations.local import secret_key
+from carrel.operations.place import Say
+from carrel.operations.server import ServerPlace
+from carrel.render import gateway, host, secret
+
+LAYOUT = HostLayout()
+HANDED_OVER = f"/run/credentials/{names.GATEWAY_UNIT}/secrets"
+"""Where the gateway finds its secrets: systemd hands them over (LoadCredential=)."""
+DECLARATION = "nixos.json"
+"""Beside the configuration; says that NixOS made both, and what carrel.toml has no word for."""
+
+
+@dataclass(frozen=True, slots=True)
+class NixosPlace(ServerPlace):
+    """The server that this machine is, declared in Nix."""
+
+    @staticmethod
+    def of(config: Path, say: Say) -> NixosPlace:
+        """The server whose configuration is `config`."""
+        preflight.server_at_all()
+        return NixosPlace(config, facts.host_layout(config), say)
+
+    def desired(self, site: Site, machine: Machine, image: Image) -> State:
+        """Nobody's business here but Nix's."""
+        del site, machine, image
+        refuse()
+
+    def certificate(self, site: Site) -> Served:
+        """The files that NixOS's nginx reads."""
+        key = site.tls.key.path if site.tls.key else ""
+        return Served(site.tls.certificate, key, site.tls.mode)
+
+
+def is_declared(config: Path) -> bool:
+    """Whether NixOS made this configuration."""
+    return (config.resolve().parent / DECLARATION).is_file()
+
+
+def refuse() -> NoReturn:
+    """What is said to those who would change the site from here."""
+    raise Refused(
+        "This server is declared in Nix. Nothing was changed.",
+        fix="change services.code-server-multi in its configuration, then run nixos-rebuild switch",
+    )
+
+
+# -- what Nix builds -----------------------------------------------------------------------
+
+
+def write_pages(config: Path, out: Path) -> None:
+    """The static pages of the edge into the directory `out`."""
+    _write(load.declared(config), LAYOUT.pages, out)
+
+
+def write_agent(config: Path, variables: Iterable[str], out: Path) -> None:
+    """The managed configuration of opencode into `out`, for somebody who has these variables too."""
+    site = load.declared(config)
+    _write(replace(site, ai=with_own_keys(site.ai, variables)), LAYOUT.agent, out)
+
+
+def write_gateway(config: Path, out: Path) -> None:
+    """What the AI gateway is told, as gateway.json in the directory `out`."""
+    told = json.loads(gateway.config(load.declared(config), LAYOUT))
+    told["secrets"] = HANDED_OVER
+    _write_texts({"gateway.json": json.dumps(told, indent=2, ensure_ascii=False) + "\n"}, out)
+
+
+def with_own_keys(settings: Ai, variables: Iterable[str]) -> Ai:
+    """The AI of a workspace that has the keys in `variables` besides what the site offers."""
+    shared = ai.usable_providers(settings)
+    known = {names.api_key_variable(provider.name) for provider in shared}
+    own = tuple(
+        Provider(provider, SecretFile(variable))
+        for variable in variables
+        if variable not in known and (provider := _provider(variable))
+    )
+    if not own:
+        return settings
+    if settings.mode is AiMode.GATEWAY:
+        return replace(settings, allow_own_keys=True)
+    return replace(settings, mode=AiMode.SHARED_KEYS, providers=(*shared, *own))
+
+
+def _provider(variable: str) -> str:
+    """The provider whose key is in `variable`; empty if it is no key."""
+    name, suffix, rest = variable.partition("_API_KEY")
+    return name.lower().replace("_", "-") if suffix and not rest else ""
+
+
+def _write(site: Site, directory: str, out: Path) -> None:
+    """What a server of `site` has in `directory`, which is the same for all its users."""
+    key = SecretFile(LAYOUT.secret_key)
+    around = host.Surroundings(
+        layout=LAYOUT,
+        machine=server_machine(ipv6=True),
+        image=Image("", "", (), ()),
+        image_directory="",
+        ids={names.GATEWAY: Ids(0, 0)},
+        web_gid=0,
+        fingerprints=dict.fromkeys((*secrets.references(site), key), ""),
+        python="",
+    )
+    texts = {
+        Path(file.path).name: file.content
+        for file in host.state(replace(site, users=()), around)
+        if isinstance(file, File) and file.path.startswith(f"{directory}/")
+    }
+    _write_texts(texts, out)
+
+
+def _write_texts(texts: Mapping[str, str], out: Path) -> None:
+    mine = Identity.ours()
+    files.make_directory(str(out.resolve()), mine, 0o755)
+    for name, text in texts.items():
+        files.write(str(out.resolve() / name), text, mine, 0o644)
+
+
+# -- what units do at their start ----------------------------------------------------------
+
+
+def make_key(layout: HostLayout) -> None:
+    """Make what tokens are made with, once and for all."""
+    secret_key(layout.secret_key, Identity.ours())
+
+
+def write_secrets(config: Path, layout: HostLayout, name: str) -> None:
+    """The environment file of a user, or of the gateway, from the secrets as they are now."""
+    disk.make(secrets_of(config, layout, name))
+
+
+def secrets_of(config: Path, layout: HostLayout, name: str) -> Secret:
+    """The environment file: for a user with those of the user's own variables.
+
+    The gateway's is root's: systemd hands it over.
+    """
+    site, key = load.declared(config), SecretFile(layout.secret_key)
+    if name == names.GATEWAY:
+        entries = secret.gateway_entries(site, key)
+        return Secret(layout.gateway_secrets, "root", entries, fingerprint="")
+    user = site.user(name)
+    if user is None:
+        raise ConfigError(f"There is no user {name} in the configuration.")
+    own = _declared(config).get(name, {})
+    entries = (
+        *(entry for entry in secret.entries(site, user, key) if entry.variable not in own),
+        *(Entry(variable, SecretFile(path)) for variable, path in sorted(own.items())),
+    )
+    return Secret(layout.secrets_file(name), names.account(name), entries, fingerprint="")
+
+
+def _declared(config: Path) -> Mapping[str, Mapping[str, str]]:
+    text = (config.resolve().parent / DECLARATION).read_text(encoding="utf-8")
+    found: Mapping[str, Mapping[str, str]] = json.loads(text)["environment"]
+    return found
+
+
+def provide_image(place: ServerPlace) -> None:
+    """Build an image if there is none yet, and lead the units to the one in use."""
+    shelf = place.store.shelf
+    if shelf.get(shelf.selected) is None:
+        place.build(load.declared(place.config), lambda _: None)
+    point(place)
+
+
+def point(place: ServerPlace) -> None:
+    """Lead the mount units, which know no digest, to the image in use."""
+    shelf = place.store.shelf
+    files.replace_link(place.layout.current_image, shelf.path(shelf.selected))
+
+
+# -- what the operator does ----------------------------------------------------------------
+
+
+def use(place: ServerPlace, built: Built) -> None:
+    """Switch every workspace to an image, one after the other; if one fails, all go back."""
+    shelf, site = place.store.shelf, load.declared(place.config)
+    before = (shelf.selected, shelf.previous)
+    shelf.select(digest_of(built.reference))
+    try:
+        _renew_all(place, site)
+    except CarrelError as error:
+        if not before[0] or before[0] == digest_of(built.reference):
+            raise
+        shelf.restore(*before)
+        _renew_all(place, site)
+        raise NotReady(
+            f"The image {digest_of(built.reference)} does not work. "
+            f"Every workspace is back on {before[0]}.",
+            why=str(error),
+            fix="look at what it says, and build the image again; nothing of the users was lost",
+        ) from error
+
+
+def _renew_all(place: ServerPlace, site: Site) -> None:
+    point(place)
+    for user in site.users:
+        if not user.suspended:
+            root = names.mount_unit(place.layout.root(user.name))
+            systemd.stop([names.workspace_unit(user.name), root])
+            _start(place, site, user.name)
+
+
+def reset(place: ServerPlace, site: Site, user: str, doomed: Iterable[str]) -> None:
+    """Destroy the user's container and make a new one, without the directories in `doomed`."""
+    systemd.stop([names.workspace_unit(user)])
+    for directory in doomed:
+        files.remove_tree(directory)
+    systemd.make_again(names.user_paths(site.storage, user).base)
+    _start(place, site, user)
+
+
+def _start(place: ServerPlace, site: Site, user: str) -> None:
+    systemd.start(names.workspace_unit(user))
+    until(
+        partial(place.answers, site, user),
+        seconds=place.ready_seconds,
+        what=f"The workspace of {user}",
+        fix=f"see `carrel logs {user}`",
+    )

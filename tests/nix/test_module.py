@@ -1,0 +1,424 @@
+"""What the NixOS module makes of configurations, and what it refuses; the real Nix evaluates."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nix.desks import EXAMPLE, ROOT, Desks, complaints, configuration, evaluate, refusal, run
+
+Evaluated = Callable[..., Desks]
+FILES = sorted([*ROOT.glob("nix/*.nix"), *ROOT.glob("tests/nix/*.nix"), ROOT / "flake.nix"])
+HERE = "services.code-server-multi"
+
+
+@pytest.fixture(scope="module")
+def example() -> Desks:
+    """The interface as it was asked for, without a change."""
+    return evaluate(EXAMPLE)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Evaluated:
+    def of(more: str = "", *, users: str = "") -> Desks:
+        return evaluate(configuration(tmp_path, more, users=users))
+
+    return of
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_nix_can_read_every_file(file: Path) -> None:
+    result = run("nix-instantiate", "--store", "dummy://", "--parse", str(file))
+    assert result.status == 0, result.errors
+
+
+def test_the_example_of_the_request_has_nothing_wrong(example: Desks) -> None:
+    assert example.broken == []
+    assert example.warnings == [
+        f'{HERE}.baseImage is "codercom/code-server:latest": nobody knows which version that will '
+        "be, and two servers may differ. Name a version, or a digest."
+    ]
+
+
+def test_the_example_runs_exactly_this_container(example: Desks) -> None:
+    assert example.podman("dan") == [
+        "podman",
+        "--root=/run/user/41283/store",
+        "--runroot=/run/user/41283/run",
+        "--storage-driver=vfs",
+        "--cgroup-manager=cgroupfs",
+        "--events-backend=none",
+        "--log-level=error",
+        "run",
+        "--name=carrel-dan",
+        "--log-driver=passthrough",
+        "--hostname=dan",
+        "--cidfile=/run/carrel-dan/ctr-id",
+        "--cgroups=enabled",
+        "--sdnotify=conmon",
+        "-d",
+        "--replace",
+        *("-e", "OPENCODE_DISABLE_AUTOUPDATE=1"),
+        *("-e", "OPENCODE_DISABLE_MODELS_FETCH=1"),
+        *("--env-file", "/var/lib/carrel/image/environment"),
+        *("--env-file", "/var/lib/carrel/secrets/dan.env"),
+        *("-u", "1000:1000"),
+        *("-v", "/var/lib/vscode/dan/home:/home/coder:rw,nosuid,nodev"),
+        *("-v", "/var/lib/vscode/dan/workspace:/home/coder/project:rw,nosuid,nodev"),
+        *("-v", "/var/lib/vscode/dan/config:/home/coder/.local/share/code-server:rw,nosuid,nodev"),
+        *("-v", "/run/carrel/dan:/run/carrel:rw,nosuid,nodev"),
+        *("-v", "/nix/store/carrel-agent-dan:/etc/opencode:ro,nosuid,nodev"),
+        *("-l", "carrel.user=dan"),
+        *("-w", "/home/coder/project"),
+        "--rm",
+        "--cap-drop=all",
+        *("--pull", "never"),
+        "--cgroups=split",
+        "--userns=keep-id:uid=1000,gid=1000",
+        "--security-opt=no-new-privileges",
+        "--read-only",
+        "--tmpfs=/tmp:rw,exec,nosuid,nodev,mode=1777,size=536870912",
+        "--tmpfs=/var/tmp:rw,exec,nosuid,nodev,mode=1777,size=268435456",
+        "--tmpfs=/run:rw,exec,nosuid,nodev,mode=1777,size=67108864",
+        "--stop-timeout=15",
+        "--memory=2147483648",
+        "--memory-reservation=1789569706",
+        "--memory-swap=2147483648",
+        "--cpus=1.5",
+        "--pids-limit=1024",
+        "--ulimit=nproc=1024:1024",
+        "--ulimit=nofile=65536:65536",
+        "--network=pasta:--no-map-gw,--map-guest-addr,none",
+        "--rootfs",
+        "/run/carrel-root/dan",
+        "/usr/bin/tini",
+        "--",
+        "/opt/carrel/entrypoint",
+        "--auth=password",
+        "--socket=/run/carrel/editor.sock",
+        "--socket-mode=666",
+        "--app-name=dan · Carrel",
+    ]
+
+
+def test_the_example_makes_exactly_these_directories(example: Desks) -> None:
+    assert [line for line in example.found["tmpfiles"] if "alice" not in line] == [
+        "d /var/lib/carrel/images 0755 root root -",
+        "d /var/lib/carrel/secrets 0711 root root -",
+        "d /var/lib/vscode/dan 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/config 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/home 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/home/project 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/home/.local 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/home/.local/share 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/home/.local/share/code-server 0700 carrel-dan carrel-dan -",
+        "d /var/lib/vscode/dan/workspace 0700 carrel-dan carrel-dan -",
+        "L+ /var/lib/carrel/engine - - - - /nix/store/carrel-engine",
+    ]
+
+
+def test_a_container_is_rootless_and_below_its_unit(example: Desks) -> None:
+    unit = example.service("carrel-workspace@alice")
+    account = example.found["users"]["users"]["carrel-alice"]
+    assert unit["serviceConfig"]["User"] == "carrel-alice"
+    assert unit["serviceConfig"]["Slice"] == "carrel.slice"
+    assert unit["serviceConfig"]["Delegate"] == "yes"
+    assert account["isSystemUser"]
+    assert not account["linger"]
+    assert [r["count"] for r in account["subUidRanges"]] == [65536]
+    assert account["subUidRanges"][0]["startUid"] == account["subGidRanges"][0]["startGid"]
+
+
+def test_the_settings_of_nixos_do_not_win_over_ours(example: Desks) -> None:
+    unit = example.service("carrel-workspace@dan")
+    assert unit["serviceConfig"]["TimeoutStopSec"] == "40"
+    assert unit["serviceConfig"]["RuntimeDirectory"] == ["user/41283", "carrel-dan"]
+    assert unit["environment"]["HOME"] == "/run/user/41283"
+    assert unit["serviceConfig"]["Environment"] == "PODMAN_SYSTEMD_UNIT=%n"
+
+
+def test_no_value_of_a_secret_and_no_key_is_in_the_system(example: Desks) -> None:
+    """The key's file is named to the unit that reads it, and nowhere in a container or its unit."""
+    workspace = repr([example.podman("alice"), example.service("carrel-workspace@alice")])
+    assert "opencode-anthropic" not in workspace
+    assert "ANTHROPIC" not in workspace
+    assert example.etc("nixos.json")["environment"] == {
+        "alice": {"ANTHROPIC_API_KEY": "/run/secrets/opencode-anthropic"}
+    }
+
+
+def test_the_example_gets_one_certificate_for_all_names(example: Desks) -> None:
+    certificate = example.found["security"]["acme"]["certs"]["code.example.org"]
+    assert certificate["extraDomainNames"] == ["*.code.example.org"]
+    assert certificate["dnsProvider"] == "vultr"
+    assert certificate["group"] == "nginx"
+    hosts = example.found["hosts"]
+    secured = {name for name, host in hosts.items() if host["useACMEHost"] == "code.example.org"}
+    assert secured == {
+        "code.example.org",
+        "*.code.example.org",
+        "dan.code.example.org",
+        "alice.code.example.org",
+    }
+    assert all(hosts[name]["forceSSL"] for name in secured)
+
+
+def test_the_example_listens_for_tunnels_on_loopback_only(example: Desks) -> None:
+    listens = [listen for host in example.found["hosts"].values() for listen in host["listen"]]
+    assert {(listen["addr"], listen["port"]) for listen in listens} == {
+        ("127.0.0.1", 8081),
+        ("127.0.0.1", 8082),
+    }
+
+
+# -- variations ----------------------------------------------------------------------------
+
+
+def test_an_own_number_decides_all_ids(site: Evaluated) -> None:
+    desks = site(users="dan.number = 7;")
+    account = desks.found["users"]["users"]["carrel-dan"]
+    assert account["uid"] == 40007
+    assert account["subUidRanges"] == [{"startUid": 1879048192 + 7 * 65536, "count": 65536}]
+
+
+def test_ids_do_not_depend_on_who_else_is_there(site: Evaluated) -> None:
+    alone = site().found["users"]["users"]["carrel-dan"]
+    among = site(users='aaron.passwordFile = "/run/secrets/aaron";')
+    assert among.found["users"]["users"]["carrel-dan"] == alone
+
+
+def test_one_more_user_changes_nothing_for_the_others(site: Evaluated) -> None:
+    before = site()
+    after = site(users='eve = { passwordFile = "/run/secrets/eve"; port = 9000; };')
+    assert after.podman("dan") == before.podman("dan")
+    for name in ("carrel-workspace@dan", "carrel-secrets@dan", "carrel-image"):
+        assert after.service(name) == before.service(name)
+    mine = [mount for mount in after.found["mounts"] if mount["where"].endswith("/dan")]
+    assert mine == before.found["mounts"]
+
+
+def test_limits_for_everybody_are_overridden_for_one(site: Evaluated) -> None:
+    desks = site(
+        f'{HERE} = {{ memoryLimit = "1.5G"; cpuLimit = 2; processLimit = 256; }};',
+        users='eve = { passwordFile = "/e"; memoryLimit = "512M"; cpuLimit = "0.25"; };',
+    )
+    assert {"--memory=1610612736", "--cpus=2", "--pids-limit=256"} <= {*desks.podman("dan")}
+    assert {"--memory=536870912", "--cpus=0.25", "--pids-limit=256"} <= {*desks.podman("eve")}
+    unit = desks.service("carrel-workspace@eve")["serviceConfig"]
+    assert (unit["MemoryMax"], unit["CPUQuota"], unit["TasksMax"]) == ("536870912", "25%", "256")
+
+
+def test_a_suspended_user_keeps_account_and_files_and_has_no_desk(site: Evaluated) -> None:
+    desks = site(users="dan.suspended = true;")
+    assert "carrel-dan" in desks.found["users"]["users"]
+    assert "d /var/lib/vscode/dan/home 0700 carrel-dan carrel-dan -" in desks.found["tmpfiles"]
+    assert desks.found["podman"] == {}
+    assert desks.found["mounts"] == []
+    assert "dan.code.example.org" not in desks.found["hosts"]
+
+
+def test_a_site_without_users_is_one(site: Evaluated, tmp_path: Path) -> None:
+    file = configuration(tmp_path, f"{HERE}.users = lib.mkForce {{ }};")
+    desks = evaluate(file)
+    assert desks.broken == []
+    assert "elements" not in desks.found["rules"]
+
+
+def test_an_operators_certificate_takes_the_place_of_acme(site: Evaluated) -> None:
+    desks = site(f'{HERE} = {{ sslCertificate = "/c.pem"; sslCertificateKey = "/k.pem"; }};')
+    assert desks.broken == []
+    assert desks.found["security"]["acme"]["certs"] == {}
+    assert desks.found["hosts"]["dan.code.example.org"]["sslCertificate"] == "/c.pem"
+    assert desks.etc("carrel.toml")["tls"]["key_file"] == "/k.pem"
+
+
+def test_a_certificate_that_is_there_already_is_used_and_not_declared(site: Evaluated) -> None:
+    desks = site(
+        f'security.acme.certs."example.org".dnsProvider = "bunny"; {HERE}.useACMEHost = "example.org";'
+    )
+    assert desks.broken == []
+    assert [*desks.found["security"]["acme"]["certs"]] == ["example.org"]
+    assert desks.found["hosts"]["dan.code.example.org"]["useACMEHost"] == "example.org"
+
+
+def test_what_an_operator_declares_of_the_certificate_is_added(site: Evaluated) -> None:
+    desks = site('security.acme.certs."code.example.org".group = "web";')
+    certificate = desks.found["security"]["acme"]["certs"]["code.example.org"]
+    assert certificate["group"] == "web"
+    assert certificate["extraDomainNames"] == ["*.code.example.org"]
+
+
+def test_an_operator_overrides_anything_with_ordinary_options(site: Evaluated) -> None:
+    desks = site(
+        'services.nginx.virtualHosts."dan.code.example.org".extraConfig = "allow 10.0.0.0/8;";'
+        'systemd.services."carrel-workspace@dan".serviceConfig.CPUWeight = lib.mkForce "50";'
+        'virtualisation.oci-containers.containers.carrel-dan.environment.EDITOR = "vi";'
+    )
+    assert "allow 10.0.0.0/8;" in desks.found["hosts"]["dan.code.example.org"]["extraConfig"]
+    assert desks.service("carrel-workspace@dan")["serviceConfig"]["CPUWeight"] == "50"
+    assert "EDITOR=vi" in desks.podman("dan")
+
+
+def test_recommended_proxy_settings_do_not_reach_our_locations(site: Evaluated) -> None:
+    desks = site("services.nginx.recommendedProxySettings = true;")
+    assert "include recommended" not in desks.nginx
+
+
+def test_with_nftables_the_rules_come_back_after_a_flush(site: Evaluated) -> None:
+    desks = site("networking.nftables.enable = true;")
+    again = "-/nix/store/systemd/bin/systemctl --no-block reload carrel-network.service"
+    assert desks.service("nftables")["serviceConfig"]["ExecReload"] == [again]
+    assert "nftables" not in site().found["services"]
+
+
+def test_the_rules_name_every_account(site: Evaluated) -> None:
+    desks = site(
+        users='eve = { passwordFile = "/e"; number = 9; suspended = true; }; dan.number = 10;'
+    )
+    assert "elements = { 40009, 40010 }" in desks.found["rules"]
+
+
+def test_more_of_the_configuration_file_can_be_given(site: Evaluated) -> None:
+    desks = site(f'{HERE}.settings.tls.email = "ops@example.org";')
+    assert desks.etc("carrel.toml")["tls"]["email"] == "ops@example.org"
+    assert desks.etc("carrel.toml")["tls"]["mode"] == "files"
+
+
+def test_a_backup_knows_what_to_take_and_how_to_halt(site: Evaluated) -> None:
+    backup = site(f'{HERE}.workspaceBase = "/srv/desks";').found["settings"]["backup"]
+    assert backup["paths"] == ["/srv/desks"]
+    assert "freeze carrel.slice" in backup["quiesce"]
+    assert "thaw carrel.slice" in backup["resume"]
+
+
+def test_without_enable_nothing_is_there(site: Evaluated) -> None:
+    desks = site(f"{HERE}.enable = lib.mkForce false;")
+    assert desks.found["services"] == {}
+    assert desks.found["hosts"] == {}
+    assert desks.found["tmpfiles"] == []
+    assert desks.broken == []
+
+
+# -- what is refused -----------------------------------------------------------------------
+
+EVE = 'passwordFile = "/e";'
+BROKEN = {
+    "two users with one port": (
+        "",
+        f"dan.port = 9000; eve = {{ {EVE} port = 9000; }};",
+        "dan eve have the same port, 9000",
+    ),
+    "two users with one number": (
+        "",
+        f"dan.number = 5; eve = {{ {EVE} number = 5; }};",
+        "dan eve have the same number, 5",
+    ),
+    "a port of the system": ("", "dan.port = 443;", "dan.port is 443"),
+    "a name with a hyphen": ("", f'"a-b" = {{ {EVE} }};', '"a-b" cannot be a user'),
+    "a name that is reserved": ("", f"www = {{ {EVE} }};", '"www" is reserved'),
+    "no domain": (f'{HERE}.domain = lib.mkForce "";', "", 'domain is "", which is not a domain'),
+    "no certificate": (
+        f"{HERE}.acme.dnsProvider = null;",
+        "",
+        "there is no certificate for code.example.org",
+    ),
+    "a certificate that nobody declares": (
+        f'{HERE}.useACMEHost = "elsewhere.org";',
+        "",
+        "there is no certificate for code.example.org",
+    ),
+    "half a certificate": (
+        f'{HERE}.sslCertificate = "/c.pem";',
+        "",
+        "sslCertificate and sslCertificateKey belong together",
+    ),
+    "a soft limit above the hard one": (
+        "",
+        'dan = { memoryLimit = "1G"; memorySoftLimit = "2G"; };',
+        "dan.memorySoftLimit is larger than memoryLimit",
+    ),
+    "too little memory": ("", 'dan.memoryLimit = "64M";', "dan.memoryLimit is less memory than"),
+    "no CPU at all": ("", 'dan.cpuLimit = "0";', "dan.cpuLimit is nothing at all"),
+    "docker": (
+        'virtualisation.oci-containers.backend = "docker";',
+        "",
+        "containers of rootless podman",
+    ),
+    "a group without an id": (
+        'services.nginx.group = "web"; users.groups.web = { };',
+        "",
+        'the group "web" of nginx has no fixed id',
+    ),
+    "a directory that cannot be quoted": (
+        f'{HERE}.workspaceBase = "/srv/a:b";',
+        "",
+        "workspaceBase has characters",
+    ),
+    "shared keys of nobody": (f'{HERE}.ai.mode = "shared-keys";', "", "ai.providers is empty"),
+    "a provider without a key": (
+        f'{HERE}.ai = {{ mode = "shared-keys"; providers.anthropic = {{ }}; }};',
+        "",
+        "ai.providers.anthropic has neither apiKeyFile nor baseUrl",
+    ),
+    "a provider with a bad name": (
+        f'{HERE}.ai.providers."Open AI".apiKeyFile = "/k";',
+        "",
+        'ai.providers."Open AI" is not a provider',
+    ),
+    "a server of one's own without models": (
+        f'{HERE}.ai.providers.mine.baseUrl = "http://10.0.0.1/v1";',
+        "",
+        "ai.providers.mine.models is empty",
+    ),
+    "a password in the Nix store": (
+        "",
+        'dan.passwordFile = "/nix/store/abc-password";',
+        "/nix/store/abc-password is in the Nix store",
+    ),
+    "a variable that Carrel sets": (
+        "",
+        'dan.environment.HASHED_PASSWORD = "/h";',
+        "HASHED_PASSWORD cannot be set there",
+    ),
+    "a variable that is none": ("", 'dan.environment."A B" = "/h";', "A B cannot be set there"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_configuration_with_a_fault_is_told_so(tmp_path: Path, what: str) -> None:
+    more, users, message = BROKEN[what]
+    broken = complaints(configuration(tmp_path, more, users=users))
+    assert len(broken) == 1, broken
+    assert message in broken[0]
+
+
+def test_every_assertion_has_a_configuration_that_breaks_it() -> None:
+    text = (ROOT / "nix/checks.nix").read_text()
+    assertions = text.count("(must ") + text.count("must false")
+    assert assertions == 20
+    # A missing certificate can be missing in two ways, a variable's name wrong in two.
+    assert len(BROKEN) == assertions + 2
+
+
+REFUSED = {
+    "an option that does not exist": (f"{HERE}.dommain = 1;", "", "dommain' does not exist"),
+    "a user without a password": ("", "eve = { };", "passwordFile' is used but not defined"),
+    "a password file that is a relative path": (
+        "",
+        'eve.passwordFile = "secret";',
+        "string matching the pattern /.*",
+    ),
+    "a password file that Nix would copy": ("", "eve.passwordFile = ./secret;", "string matching"),
+    "a size that is none": ("", 'dan.memoryLimit = "lots";', "dan.memoryLimit' is not of type"),
+    "a number of CPUs that is too fine": ("", 'dan.cpuLimit = "1.125";', "dan.cpuLimit' is not"),
+    "a mode of AI that is none": (f'{HERE}.ai.mode = "free";', "", "ai.mode' is not of type"),
+    "another's list of paths for a backup": (f"{HERE}.backup.paths = [ ];", "", "read-only"),
+    "an option of NixOS that the harness does not know": ("services.nginxx = 1;", "", "nginxx"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, what: str) -> None:
+    more, users, message = REFUSED[what]
+    (tmp_path / "secret").write_text("open sesame")
+    assert message in refusal(configuration(tmp_path, more, users=users))
