@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from carrel.adapters import accounts
+from carrel.adapters import accounts, versions
 from carrel.adapters.process import Identity
 from carrel.core import names
 from carrel.core.machine import Machine
@@ -70,6 +70,7 @@ def host_machine() -> Machine:
         controllers=frozenset({"memory", "cpu", "pids"}),
         open_files=MOST_OPEN_FILES,
         ipv6=Path("/proc/net/if_inet6").exists(),
+        nginx=versions.nginx(),
     )
 
 
@@ -123,7 +124,12 @@ def machine(layout: LocalLayout) -> Machine:
     if not (CGROUPS / "cgroup.controllers").exists():
         # crun refuses the hybrid layout; runc takes it. Rootless limits do not exist on v1.
         runtime = "runc" if shutil.which("runc") else "crun"
-        return Machine(cgroups="v1", runtime=runtime, open_files=_at_most(open_files))
+        return Machine(
+            cgroups="v1",
+            runtime=runtime,
+            open_files=_at_most(open_files),
+            nginx=versions.nginx(),
+        )
     delegated = _delegated() if layout.account == layout.owner else frozenset()
     return Machine(
         controllers=delegated,
@@ -131,6 +137,7 @@ def machine(layout: LocalLayout) -> Machine:
         runtime="crun" if shutil.which("crun") else "runc",
         cgroup_manager="systemd" if delegated else "cgroupfs",
         open_files=_at_most(open_files),
+        nginx=versions.nginx(),
     )
 
 

@@ -26,6 +26,8 @@ class Machine:
     """The hard limit of open files that this account may hand on."""
     ipv6: bool = False
     """Whether the kernel speaks IPv6."""
+    nginx: tuple[int, ...] = ()
+    """The version of nginx."""
 
 
 @dataclass(frozen=True, slots=True)

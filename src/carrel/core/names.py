@@ -198,6 +198,11 @@ class LocalLayout:
         return f"{self.nginx}/nginx.conf"
 
     @property
+    def sign_ins(self) -> str:
+        """Refused attempts to sign in, one line each; nginx's own account writes them."""
+        return f"{self.nginx}/sign-ins.log"
+
+    @property
     def pages(self) -> str:
         """The static pages that nginx serves."""
         return f"{self.state}/pages"

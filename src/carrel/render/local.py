@@ -77,7 +77,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
 def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     account, owner = layout.account, layout.owner
-    settings = edge.local_edge(site, layout)
+    settings = edge.local_edge(site, layout, around.machine)
     text = nginx.config(settings)
     yield Directory(layout.tls, account, 0o700)
     yield Certificate(
