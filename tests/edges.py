@@ -73,9 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self._echo()
         elif self.path == "/logout":
-            self._reply(
-                302, "", f"{rules.SESSION_COOKIE}=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
-            )
+            over = "Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; SameSite=Lax"
+            self._reply(302, "", f"{rules.SESSION_COOKIE}=; {over}")
         else:
             self._reply(200, self._asked(), "taste=salt; Domain=code.localhost; Path=/", "other=1")
 
@@ -151,7 +150,7 @@ class RealEdge:
         config = Path(self.layout.nginx_config)
         config.write_text(text or nginx.config(edge))
         Path(edge.kept).write_text(nginx.kept(edge))
-        for name, page in pages.all_pages(DOMAIN, self.port).items():
+        for name, page in pages.Pages(DOMAIN, self.port).all().items():
             Path(f"{self.layout.pages}/{name}").write_text(page)
         if not Path(edge.certificate).exists():
             authority = certificates.authority(DOMAIN)
@@ -166,11 +165,10 @@ class RealEdge:
         config = self.write(replace(self.edge, users=tuple(u.name for u in self.site.users)), text)
         for user in self.site.users:
             self.add_desk(user.name)
-        self.nginx = subprocess.Popen(
-            ["nginx", "-e", "stderr", "-c", str(config)],
-            env={"PATH": PATH},
-            stderr=Path(f"{self.layout.nginx}/errors.log").open("wb"),
-        )
+        with Path(f"{self.layout.nginx}/errors.log").open("wb") as errors:
+            self.nginx = subprocess.Popen(
+                ["nginx", "-e", "stderr", "-c", str(config)], env={"PATH": PATH}, stderr=errors
+            )
         self._open.callback(self._stop)
         until(self._listens, seconds=10, what="nginx")
         return self

@@ -19,9 +19,11 @@ from pydantic_core import PydanticCustomError
 
 from carrel.config import schema
 from carrel.core.site import (
+    About,
     Ai,
     AiMode,
     ImageRecipe,
+    Language,
     Limits,
     Password,
     PasswordHash,
@@ -176,6 +178,11 @@ def _site(document: schema.Document, folder: Path) -> Site:
         domain=document.domain,
         # Adapters follow no symbolic links, so the operator's own are resolved here.
         storage=os.path.realpath(absolute(document.storage.base)),
+        about=About(
+            name=document.site.name,
+            language=Language(document.site.language),
+            contact=document.site.contact or "",
+        ),
         tls=Tls(
             mode=TlsMode(tls.mode),
             email=tls.email,

@@ -29,6 +29,8 @@ MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
 PATH = re.compile(r"[^\x00-\x1f\x7f\"'\\$;:{}%,*?\[\]]+")
 ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+# Free of what HTML, the templates of the sign-in form (i18next) or a command line would read.
+WORDS = re.compile(r"[^\x00-\x1f\x7f<>{}$\\\"`]*[^\x00-\x20\x7f<>{}$\\\"`]")
 SMALLEST_MEMORY = 256 * MIB
 
 
@@ -117,6 +119,11 @@ ImageName = Annotated[
 ]
 Model = Annotated[str, matching(MODEL, "a model", 'write the name the provider uses, like "gpt-5"')]
 Url = Annotated[str, matching(HTTP_URL, "a base URL", 'write it like "https://host.example/v1"')]
+Line = Annotated[
+    str,
+    Field(max_length=120),
+    matching(WORDS, "one line of words", 'use no line break and none of < > { } $ ` " \\'),
+]
 Hash = Annotated[str, AfterValidator(argon2_hash)]
 
 
@@ -124,6 +131,16 @@ class Strict(BaseModel):
     """Unknown keys are faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SiteTable(Strict):
+    """What the site tells people of itself: on its pages, and on the sign-in form."""
+
+    name: Line = Field("Carrel", description="what people know it by")
+    language: Literal["en", "de"] = Field("en", description="of the pages: English or German")
+    contact: Line | None = Field(
+        None, description="whom to ask: words, an e-mail address or a web address"
+    )
 
 
 class TlsTable(Strict):
@@ -219,6 +236,7 @@ class Document(Strict):
     """carrel.toml: the whole configuration of a Carrel site."""
 
     domain: Domain = Field(description="users work at NAME.domain")
+    site: SiteTable = Field(default_factory=SiteTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     image: ImageTable = Field(default_factory=ImageTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)

@@ -26,6 +26,8 @@ SETTINGS = f"{HOME}/.local/share/code-server"
 RUN = "/run/carrel"
 EDITOR_SOCKET = "editor.sock"
 AGENT_CONFIG = "/etc/opencode"
+SIGN_IN_WORDS = "sign-in.json"
+"""What the sign-in form says; beside the agent's configuration, because people cannot write there."""
 MANIFEST = "/opt/carrel/manifest.json"
 
 LABEL_SITE = "carrel.site"
@@ -57,6 +59,11 @@ def address(name: str, port: int) -> str:
 def api_key_variable(provider: str) -> str:
     """The environment variable in which opencode finds the key of `provider`."""
     return f"{re.sub('[^A-Z0-9]', '_', provider.upper())}_API_KEY"
+
+
+def secrets_name(user: str) -> str:
+    """The name of a user's environment file."""
+    return f"{user}.env"
 
 
 def workspace_service(user: str) -> str:
@@ -219,7 +226,7 @@ class LocalLayout:
 
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.state}/secrets/{user}.env"
+        return f"{self.state}/secrets/{secrets_name(user)}"
 
     @property
     def logs(self) -> str:
@@ -303,7 +310,7 @@ class HostLayout:
 
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.secrets}/{user}.env"
+        return f"{self.secrets}/{secrets_name(user)}"
 
     @property
     def network(self) -> str:

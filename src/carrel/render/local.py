@@ -25,7 +25,7 @@ from carrel.core.resources import (
     State,
 )
 from carrel.core.site import SecretFile, Site, User
-from carrel.render import engine, nginx, pages, podman, secret, supervisor
+from carrel.render import engine, nginx, pages, podman, secret, sign_in, supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
         0o644,
         json.dumps(ai.agent_config(site.ai), indent=2) + "\n",
     )
+    yield File(f"{layout.agent}/{names.SIGN_IN_WORDS}", owner, 0o644, sign_in.strings(site.about))
     yield around.image
 
 
@@ -90,7 +91,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(layout.nginx_config, owner, 0o644, text)
     yield File(f"{layout.nginx}/kept.conf", owner, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, owner, 0o755)
-    for name, page in pages.all_pages(site.domain, site.local_port).items():
+    for name, page in pages.Pages(site.domain, site.local_port, site.about).all().items():
         yield File(f"{layout.pages}/{name}", owner, 0o644, page)
     yield Service(
         name=names.EDGE_SERVICE,
@@ -108,12 +109,13 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     account = layout.account
     yield from workspace.data_directories(site, user, account)
-    yield Directory(layout.socket_directory(user.name), account, 0o700)
     entries = secret.entries(site, user)
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
     if user.suspended:
         return
+    # For nginx, who has a directory there is somebody.
+    yield Directory(layout.socket_directory(user.name), account, 0o700)
     placement = workspace.Placement(
         name=layout.container(user.name),
         labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
@@ -130,7 +132,9 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         command=podman.run(container),
         environment=engine.environment(layout),
         log=layout.log(names.workspace_service(user.name)),
-        revision=_digest(fingerprint, agent, engine.containers(around.machine)),
+        revision=_digest(
+            fingerprint, agent, engine.containers(around.machine), sign_in.strings(site.about)
+        ),
     )
 
 
