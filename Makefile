@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
+JUDGES := .cache/judges
 
-.PHONY: help install uninstall demo demo-stop demo-delete env prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
+.PHONY: help install uninstall demo demo-stop demo-delete env judges prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -67,7 +68,15 @@ docs: env ## Write the generated reference pages anew
 golden: env ## Write the golden files anew; then read the difference in git
 	@CARREL_GOLDEN=write $(BIN)/pytest -q tests/golden
 
-test: prepare-test env lint types layers ## Everything, with real podman, nginx, code-server and Chromium
+judges: $(JUDGES)/.installed ## Install the programs of others that judge configurations and TLS
+
+$(JUDGES)/.installed: requirements-judges.txt
+	@echo "Making the environment of the judges in $(JUDGES)" >&2
+	@$(PYTHON) -m venv $(JUDGES)
+	@$(JUDGES)/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements-judges.txt
+	@touch $@
+
+test: prepare-test env judges lint types layers ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/pytest -v tests
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator

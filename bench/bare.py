@@ -75,9 +75,8 @@ class Bare:
             files.make_directory(path, self._account, 0o700)
         self._hash = workspace.password_hash()
         self.port = free_port()
-        self.door = Door(
-            port=self.port, host="127.0.0.1", cookie=f"{SESSION_COOKIE}={workspace.session}"
-        )
+        cookie = f"{SESSION_COOKIE}={workspace.session}"
+        self.door = Door(port=self.port, host="127.0.0.1", cookie=cookie)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Running]:

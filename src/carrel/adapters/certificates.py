@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS = 3650
-CERTIFICATE_DAYS = 397
+CERTIFICATE_DAYS = 365
 """Browsers refuse certificates that live longer than 398 days."""
 
 

@@ -41,20 +41,21 @@ FRESH = Header("Cache-Control", "no-store")
 
 def desk(transport: Transport) -> tuple[Header, ...]:
     """On what code-server answers."""
-    return (*_lasting(transport), NO_SNIFFING, REFERRER, OWN_FRAMES)
+    return (*lasting(transport), NO_SNIFFING, REFERRER, OWN_FRAMES)
 
 
 def port(transport: Transport) -> tuple[Header, ...]:
     """On what a program behind VS Code's ports answers: its other headers are its own business."""
-    return (*_lasting(transport), OWN_FRAMES)
+    return (*lasting(transport), OWN_FRAMES)
 
 
 def page(transport: Transport) -> tuple[Header, ...]:
     """On a page of ours."""
-    return (*_lasting(transport), NO_SNIFFING, REFERRER, NO_FRAMES, FRESH)
+    return (*lasting(transport), NO_SNIFFING, REFERRER, NO_FRAMES, FRESH)
 
 
-def _lasting(transport: Transport) -> tuple[Header, ...]:
+def lasting(transport: Transport) -> tuple[Header, ...]:
+    """On every answer: whether a browser shall remember to come back with TLS only."""
     return (LASTING_TLS,) if transport is Transport.PUBLIC else ()
 
 

@@ -111,10 +111,9 @@ def _fallback(edge: Edge) -> Iterator[str]:
     server {{
 {_listen(edge, "default_server")}
         server_name _;
-        access_log off;
 {_tls()}
         ssl_reject_handshake on;
-        return 421;
+{_misdirected()}
     }}"""
         case GuestServer(plain=plain):
             addresses = "".join(f"        listen {address};\n" for address in plain)
@@ -123,16 +122,16 @@ def _fallback(edge: Edge) -> Iterator[str]:
     server {{
 {addresses}{_listen(edge)}
         server_name carrel.invalid;
-        access_log off;
 {_tls()}
         ssl_reject_handshake on;
-        return 421;
+{_misdirected()}
     }}
 
     # Somebody typed http://, or nothing.
     server {{
 {addresses}        server_name {quoted(edge.domain)} {_below(edge, ".+")};
         access_log off;
+        server_tokens off;
         return 301 https://$host$request_uri;
     }}"""
 
@@ -196,8 +195,7 @@ def _tunnel(edge: Edge, tunnel: Tunnel) -> Iterator[str]:
     server {{
         listen 127.0.0.1:{tunnel.port} default_server;
         server_name _;
-        access_log off;
-        return 421;
+{_misdirected()}
     }}"""
 
 
@@ -216,7 +214,7 @@ def _secure(edge: Edge) -> str:
 {http2}        ssl_certificate {quoted(edge.certificate)};
         ssl_certificate_key {quoted(edge.key)};
 {_tls()}
-{_pages(edge, edge.transport)}"""
+{indented(added(headers.lasting(edge.transport)), 2)}{_pages(edge, edge.transport)}"""
 
 
 def _tls() -> str:
@@ -229,6 +227,14 @@ def _tls() -> str:
         ssl_session_cache shared:carrel_tls:1m;
         ssl_session_timeout 1d;
         ssl_session_tickets off;"""
+
+
+def _misdirected() -> str:
+    """For what got through to a server that is nobody's."""
+    return """\
+        access_log off;
+        server_tokens off;
+        location / { return 421; }"""
 
 
 def _pages(edge: Edge, transport: Transport) -> str:
