@@ -5,7 +5,9 @@ Used by the contract tests and the benches. Listens on loopback, runs as whoever
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import http.server
 import json
@@ -70,6 +72,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(101)
             self.send_header("Upgrade", "websocket")
             self.send_header("Connection", "upgrade")
+            key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            accept = base64.b64encode(hashlib.sha1(key.encode()).digest())  # noqa: S324 - RFC 6455
+            self.send_header("Sec-WebSocket-Accept", accept.decode())
             self.end_headers()
             self._echo()
         elif self.path == "/logout":
@@ -139,6 +144,15 @@ class RealEdge:
         return self.site.local_port
 
     @property
+    def authority(self) -> Path:
+        """The certificate to trust."""
+        return Path(f"{self.layout.tls}/ca.crt")
+
+    def address(self, user: str = "", path: str = "/") -> str:
+        """An address of the edge; without a user, the bare domain."""
+        return f"https://{self.host(user)}{path}"
+
+    @property
     def sign_ins(self) -> str:
         """The log of refused attempts to sign in."""
         return Path(self.layout.sign_ins).read_text()
@@ -155,7 +169,7 @@ class RealEdge:
         if not Path(edge.certificate).exists():
             authority = certificates.authority(DOMAIN)
             pair = certificates.site((DOMAIN, f"*.{DOMAIN}"), authority)
-            Path(f"{self.layout.tls}/ca.crt").write_text(authority.certificate)
+            self.authority.write_text(authority.certificate)
             Path(edge.certificate).write_text(pair.certificate)
             Path(edge.key).write_text(pair.key)
         return config
@@ -212,7 +226,7 @@ class RealEdge:
     @property
     def tls(self) -> ssl.SSLContext:
         """Trusts this edge's authority and nobody else."""
-        return ssl.create_default_context(cafile=f"{self.layout.tls}/ca.crt")
+        return ssl.create_default_context(cafile=str(self.authority))
 
     def host(self, user: str = "") -> str:
         """The name and port of a desk, as a Host header says it."""

@@ -58,6 +58,5 @@ def test_gixy_finds_nothing_on_a_server_that_is_not_explained(
 def test_sslyze_finds_mozillas_intermediate_profile_kept(real: RealEdge, tmp_path: Path) -> None:
     real.edge = replace(real.edge, transport=Transport.PUBLIC)
     real.start()
-    authority = Path(f"{real.layout.tls}/ca.crt")
-    said = judges.sslyze(f"ada.{DOMAIN}", real.port, authority, tmp_path / "sslyze.json")
+    said = judges.sslyze(f"ada.{DOMAIN}", real.port, real.authority, tmp_path / "sslyze.json")
     assert f"ada.{DOMAIN}:{real.port}: OK - Compliant." in said, said

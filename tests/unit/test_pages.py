@@ -188,7 +188,7 @@ def test_no_element_carries_its_own_style_or_handler(name: str) -> None:
 @every_page
 def test_scripts_are_where_they_are_needed_and_tiny(name: str) -> None:
     page = document(name)
-    assert len(page.all("script")) == (name in {"welcome.html", "cookies.html"})
+    assert len(page.all("script")) == (name in {"welcome.html", "cookies.html", "unavailable.html"})
     assert len(page.text("script")) < 1000
 
 
@@ -267,6 +267,8 @@ def test_the_not_found_page_leads_to_the_bare_domain() -> None:
 
 def test_the_unavailable_page_asks_again_by_itself() -> None:
     page = document("unavailable.html")
+    assert f",{pages.RETRY_SECONDS * 1000});" in page.text("script")
+    # For a browser without scripts.
     assert page.meta("refresh") == str(pages.RETRY_SECONDS)
     assert f"every {pages.RETRY_SECONDS} seconds" in page.text("p")
 

@@ -243,7 +243,10 @@ def _pages(edge: Edge, transport: Transport) -> str:
         server_tokens off;
         limit_req_status 429;
         limit_req_log_level info;
-        large_client_header_buffers 4 8k;
+        # All the cookies that a browser keeps for a domain (180 of 4 KB): beyond this, HTTP/2 ends
+        # without an answer, and no page could throw them away.
+        large_client_header_buffers 4 192k;
+        client_header_timeout 15s;
         # Whether a desk exists is looked up once a second, not once a request.
         open_file_cache max=256 inactive=20s;
         open_file_cache_valid 1s;

@@ -89,14 +89,25 @@ WEB = re.compile(r"https?://\S+")
 # Deletes every cookie that a page can see, wherever it may have been set for, and asks again once. The
 # session is none of them: scripts cannot see it.
 SWEEP = r"""
-const hosts=location.hostname.split("."),steps=location.pathname.split("/"),
-key="swept",over=";max-age=0",domains=["",...hosts.map((_,at)=>";domain="+hosts.slice(at).join("."))],paths=["/"],
-now=document.cookie.split(/; */).filter(Boolean).map(each=>each.split("=")[0]);
-steps.forEach((_,at)=>{const path=steps.slice(0,at+1).join("/");paths.push(path||"/",path+"/")});
-for(const name of now)for(const domain of domains)for(const path of new Set(paths))
-document.cookie=name+"="+over+";path="+path+domain;
-if(now.length&&!document.cookie&&Date.now()-(sessionStorage.getItem(key)||0)>60000){
-sessionStorage.setItem(key,Date.now());location.reload()}
+const parts=location.hostname.split("."),steps=location.pathname.split("/"),key="swept",
+domains=["",...parts.map((_,at)=>";domain="+parts.slice(at).join("."))],
+paths=new Set(steps.flatMap((_,at)=>{const path=steps.slice(0,at+1).join("/");
+return[path||"/",path+"/"]})),
+names=()=>document.cookie.split(/; */).filter(Boolean).map(each=>each.split("=")[0]);
+function sweep(tries){const found=names();
+for(const name of found)for(const domain of domains)for(const path of paths)
+for(const kind of["",";secure;partitioned"])document.cookie=name+"=;max-age=0;path="+path+domain+kind;
+if(document.cookie.length>1000){if(tries)setTimeout(sweep,300,tries-1)}
+else if(found.length&&Date.now()-(sessionStorage.getItem(key)||0)>60000){
+sessionStorage.setItem(key,Date.now());location.reload()}}
+sweep(10);
+"""
+
+# Looks from time to time whether the desk answers, and opens it then. Not by loading the page again and
+# again: somebody who listens to it would be interrupted each time, and would never hear its end.
+KNOCK = """
+setInterval(async()=>{try{const answer=await fetch(location.href,{method:"HEAD",cache:"no-store",
+redirect:"manual"});if(answer.status!==503)location.reload()}catch{}},%d);
 """
 
 
@@ -142,11 +153,14 @@ class Pages:
     def unavailable(self) -> str:
         """A desk that does not answer; the page asks again every `RETRY_SECONDS`."""
         page = self._words.unavailable
+        script = KNOCK % (RETRY_SECONDS * 1000)
+        again = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
         return self._document(
             page,
             "waking",
-            _link("", page),
-            head=f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">',
+            f"{_link('', page)}<script>{script}</script>",
+            head=f"<noscript>{again}</noscript>",
+            script=script,
             home=f'<a href="{self._home}">{self._host}</a>',
             seconds=str(RETRY_SECONDS),
         )
@@ -219,7 +233,7 @@ def _policy(script: str) -> str:
     allowed = _sha256(script) if script else "'none'"
     return (
         f"default-src 'none'; style-src {_sha256(STYLE)}; script-src {allowed}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 

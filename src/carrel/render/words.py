@@ -172,7 +172,7 @@ GERMAN = Words(
         "Sie werden gerade weggeworfen; angemeldet bleiben Sie.",
         hint="Kommt diese Seite wieder, löschen Sie die Cookies dieser Adresse in den Einstellungen "
         "des Browsers.",
-        ask="Es passiert immer wieder? Sagen Sie es weiter an {operator}.",
+        ask="Es passiert immer wieder? Wenden Sie sich an {operator}.",
         action="Noch einmal",
     ),
     sign_in=SignIn(
