@@ -14,14 +14,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import cold_open, machine, memory, table, throughput
+from bench import cold_open, drops, edge, machine, memory, storm, table, throughput
 from bench.ground import Ground
-from bench.results import Section
+from bench.results import Facts, Section
 
-BENCHES: dict[str, Callable[[Ground], Section]] = {
+BENCHES: dict[str, Callable[[Ground], Section | Facts]] = {
     "cold_open": cold_open.run,
     "throughput": throughput.run,
     "memory": memory.run,
+    "edge": edge.run,
+    "drops": drops.run,
+    "storm": storm.run,
 }
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -40,13 +43,17 @@ def main(arguments: Sequence[str]) -> int:
         facts["load"] += f", {machine.load()} after the last"
     table.show_machine(facts)
     for section in sections:
-        table.show(section)
+        match section:
+            case Section():
+                table.show(section)
+            case Facts():
+                table.show_facts(section)
     table.progress(f"done in {time.monotonic() - begun:.0f} s; all figures are in {RESULTS}")
     RESULTS.write_text(json.dumps(_plain(facts, sections), indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def _plain(facts: dict[str, str], sections: list[Section]) -> dict[str, object]:
+def _plain(facts: dict[str, str], sections: list[Section | Facts]) -> dict[str, object]:
     return {
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": facts,

@@ -71,6 +71,19 @@ class AtLeastTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class AtMostTimes:
+    """Ours may be this many times theirs."""
+
+    factor: float
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= self.factor * theirs
+
+    def __str__(self) -> str:
+        return f"≤ {self.factor:g} x"
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One comparison. `goal` None: for information."""
 
@@ -161,3 +174,8 @@ class Facts:
 
     title: str
     rows: tuple[Fact, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        rows = [{"name": fact.name, "figure": fact.figure, "unit": fact.unit} for fact in self.rows]
+        return {"title": self.title, "rows": rows}

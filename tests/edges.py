@@ -38,6 +38,8 @@ from sites import free_port
 DOMAIN = "code.localhost"
 PASSWORD = "open sesame"
 SESSION = "%24argon2id%24of%24this%24desk"
+CLOSING = "}\n"
+"""The end of nginx's http block."""
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -137,7 +139,10 @@ class RealEdge:
         machine = Machine(nginx=versions.nginx())
         self.edge = replace(local_edge(self.site, self.layout, machine), users=())
         self._open = contextlib.ExitStack()
+        self._desks: dict[str, Desk] = {}
         self.nginx: subprocess.Popen[bytes] | None = None
+        self.beside = ""
+        """Servers of others, in the same nginx."""
 
     @property
     def port(self) -> int:
@@ -157,12 +162,12 @@ class RealEdge:
         """The log of refused attempts to sign in."""
         return Path(self.layout.sign_ins).read_text()
 
-    def write(self, edge: Edge, text: str | None = None) -> Path:
-        """All that nginx reads; `text` in the place of what we render."""
+    def write(self, edge: Edge) -> Path:
+        """All that nginx reads."""
         for folder in (self.layout.nginx, self.layout.pages, self.layout.tls, self.layout.sockets):
             Path(folder).mkdir(parents=True, exist_ok=True)
         config = Path(self.layout.nginx_config)
-        config.write_text(text or nginx.config(edge))
+        config.write_text(f"{nginx.config(edge).removesuffix(CLOSING)}{self.beside}{CLOSING}")
         Path(edge.kept).write_text(nginx.kept(edge))
         for name, page in pages.Pages(DOMAIN, self.port).all().items():
             Path(f"{self.layout.pages}/{name}").write_text(page)
@@ -174,11 +179,12 @@ class RealEdge:
             Path(edge.key).write_text(pair.key)
         return config
 
-    def start(self, text: str | None = None) -> RealEdge:
-        """Begin to serve, and return once it does."""
-        config = self.write(replace(self.edge, users=tuple(u.name for u in self.site.users)), text)
+    def start(self, desks: Sequence[str] | None = None) -> RealEdge:
+        """Begin to serve, and return once it does. Without `desks`, everybody's is there."""
+        config = self.write(replace(self.edge, users=tuple(u.name for u in self.site.users)))
         for user in self.site.users:
-            self.add_desk(user.name)
+            if desks is None or user.name in desks:
+                self.add_desk(user.name)
         with Path(f"{self.layout.nginx}/errors.log").open("wb") as errors:
             self.nginx = subprocess.Popen(
                 ["nginx", "-e", "stderr", "-c", str(config)], env={"PATH": PATH}, stderr=errors
@@ -187,15 +193,20 @@ class RealEdge:
         until(self._listens, seconds=10, what="nginx")
         return self
 
-    def add_desk(self, user: str) -> Desk:
+    def add_desk(self, user: str) -> None:
         """Give `user` a desk, known from now on."""
         folder = Path(self.layout.socket_directory(user))
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         desk = Desk(f"{folder}/editor.sock", Handler)
         threading.Thread(target=desk.serve_forever, args=(0.05,), daemon=True).start()
-        self._open.callback(desk.server_close)
-        self._open.callback(desk.shutdown)
-        return desk
+        self._desks[user] = desk
+
+    def remove_desk(self, user: str) -> None:
+        """End a desk; its directory stays."""
+        desk = self._desks.pop(user)
+        desk.shutdown()
+        desk.server_close()
+        Path(self.layout.editor_socket(user)).unlink()
 
     def _listens(self) -> bool:
         assert self.nginx is not None
@@ -213,6 +224,8 @@ class RealEdge:
     def close(self) -> None:
         """End nginx and the desks."""
         self._open.close()
+        for user in tuple(self._desks):
+            self.remove_desk(user)
         self._run.cleanup()
 
     def __enter__(self) -> RealEdge:
