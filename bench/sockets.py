@@ -20,6 +20,15 @@ def open_socket(port: int, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
     plain = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened = tls.wrap_socket(plain, server_hostname=host.partition(":")[0])
+    try:
+        _upgrade(opened, host)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _upgrade(opened: ssl.SSLSocket, host: str) -> None:
     opened.sendall(
         f"GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nConnection: Upgrade\r\n"
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -31,7 +40,6 @@ def open_socket(port: int, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
         assert more, f"closed after {head!r}"
         head += more
     assert b" 101 " in head.splitlines()[0], head
-    return opened
 
 
 def echo(opened: ssl.SSLSocket) -> float:
