@@ -96,6 +96,12 @@ def test_a_new_password_ends_old_sessions(desk: RealSite) -> None:
     assert desk.get("ada", "/?folder=/home/coder/project", session)[0] == 302
 
 
+def test_plan_shows_what_nginx_will_read(desk: RealSite) -> None:
+    said = desk.carrel("plan", "--show", "nginx").stdout
+    assert f"# {desk.layout.nginx_config}\n" in said
+    assert Path(desk.layout.nginx_config).read_text().strip() in said
+
+
 def test_signing_somebody_out_ends_every_session_and_keeps_the_password(desk: RealSite) -> None:
     desk.carrel("up")
     before = desk.password("ada")
