@@ -9,7 +9,7 @@ CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
 JUDGES := .cache/judges
 
-.PHONY: help install uninstall demo demo-stop demo-delete env judges prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
+.PHONY: help install uninstall demo demo-stop demo-delete env judges vite prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -76,7 +76,15 @@ $(JUDGES)/.installed: requirements-judges.txt
 	@$(JUDGES)/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements-judges.txt
 	@touch $@
 
-test: prepare-test env judges lint types layers ## Everything, with real podman, nginx, code-server and Chromium
+vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code's port forwarding
+
+.cache/vite/.installed: tests/vite/package-lock.json
+	@mkdir -p .cache/vite
+	@cp tests/vite/package.json tests/vite/package-lock.json .cache/vite/
+	@cd .cache/vite && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+test: prepare-test env judges vite lint types layers ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/pytest -v tests
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
