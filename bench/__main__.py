@@ -14,7 +14,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import cold_open, drops, edge, machine, memory, storm, table, throughput
+from bench import (
+    cold_open,
+    drops,
+    edge,
+    gateway,
+    machine,
+    memory,
+    planning,
+    storm,
+    table,
+    throughput,
+)
 from bench.ground import Ground
 from bench.results import Facts, Section
 
@@ -25,6 +36,8 @@ BENCHES: dict[str, Callable[[Ground], Section | Facts]] = {
     "edge": edge.run,
     "drops": drops.run,
     "storm": storm.run,
+    "planning": planning.run,
+    "gateway": gateway.run,
 }
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -43,11 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         facts["load"] += f", {machine.load()} after the last"
     table.show_machine(facts)
     for section in sections:
-        match section:
-            case Section():
-                table.show(section)
-            case Facts():
-                table.show_facts(section)
+        if isinstance(section, Facts):
+            table.show_facts(section)
+        else:
+            table.show(section)
     table.progress(f"done in {time.monotonic() - begun:.0f} s; all figures are in {RESULTS}")
     RESULTS.write_text(json.dumps(_plain(facts, sections), indent=2) + "\n", encoding="utf-8")
     return 0

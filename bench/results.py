@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 
@@ -81,6 +81,21 @@ class AtMostTimes:
 
     def __str__(self) -> str:
         return f"≤ {self.factor:g} x"
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Ours may be this many times theirs, and this high, in the row's unit."""
+
+    factor: float
+    amount: float
+    unit: str
+
+    def met(self, ours: float, theirs: float) -> bool:
+        return ours <= self.factor * theirs and ours <= self.amount
+
+    def __str__(self) -> str:
+        return f"≤ {self.factor:g} x, ≤ {self.amount:g} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +192,4 @@ class Facts:
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        rows = [{"name": fact.name, "figure": fact.figure, "unit": fact.unit} for fact in self.rows]
-        return {"title": self.title, "rows": rows}
+        return asdict(self)

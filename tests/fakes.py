@@ -21,7 +21,7 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from carrel.adapters import accounts, files, nginx, probe, systemd, workers
+from carrel.adapters import accounts, certificates, files, nginx, probe, systemd, workers
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.adapters.supervisor import ProgramState, Supervisor
@@ -34,6 +34,7 @@ from carrel.core import names
 from carrel.core.names import HostLayout
 from carrel.core.plan import Plan, sentence
 from carrel.core.resources import Certificate, Resource, State
+from carrel.errors import ToolFailed
 from carrel.operations import converge, preflight
 from carrel.operations.server import ServerPlace
 from carrel.operations.site import Opened
@@ -281,7 +282,8 @@ class FakeSystemd:
     """
 
     NAMES = (
-        "states", "reload_units", "enable", "disable", "start", "stop", "reload", "kernel_messages",
+        "states", "reload_units", "realize", "enable", "disable", "start", "stop", "reload",
+        "kernel_messages", "run_once",
     )  # fmt: skip
 
     def __init__(self, layout: HostLayout, folder: Path, power: Power, known: FakeAccounts) -> None:
@@ -296,6 +298,8 @@ class FakeSystemd:
         """Every start, in order."""
         self.broken: set[str] = set()
         """Units that end as soon as they are started."""
+        self.refuses = ""
+        """What the authority says instead of giving a certificate."""
         self.running[names.NGINX_UNIT] = self._inputs(names.NGINX_UNIT)
         self.reads = 0
         """How often nginx has read its configuration."""
@@ -315,6 +319,10 @@ class FakeSystemd:
     def reload_units(self) -> None:
         self._power.spend()
         self._loaded = self._files()
+
+    def realize(self, slice_: str) -> None:
+        assert Path(self._layout.unit_file(slice_)).exists()
+        self._power.spend()
 
     def enable(self, unit: str) -> None:
         assert _file(unit) in self._files(), f"there is no unit file of {unit}"
@@ -347,6 +355,23 @@ class FakeSystemd:
         self.running[unit] = self._inputs(unit)
         self.started.append(unit)
         self.reads += unit == names.NGINX_UNIT
+
+    def run_once(self, unit: str, identifier: str) -> None:
+        text = self._text(unit, self._loaded)
+        assert text == self._text(unit, self._files()), f"no daemon-reload before {unit} ran"
+        assert f"SyslogIdentifier={identifier}" in text
+        self._power.spend()
+        if self.refuses:
+            raise ToolFailed(f"{unit} failed.", why=self.refuses)
+        [bundle] = set(re.findall(r'"--bundle=(.*?)"', text))
+        wanted = tuple(dict.fromkeys(re.findall(r'"--name=(.*?)"', text)))
+        pair = certificates.site(wanted, certificates.authority(wanted[0]))
+        for folder in re.findall(r'"--folder=(.*?)"', text):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(bundle).write_text(pair.key + pair.certificate)
+        self.started.append(unit)
+        if names.NGINX_UNIT in self.running:
+            self.reload(names.NGINX_UNIT)
 
     def stop(self, units: Sequence[str]) -> None:
         for unit in units:
@@ -395,7 +420,7 @@ class FakeSystemd:
 
     def _files(self) -> dict[str, str]:
         root = Path(self._layout.units)
-        found = [p for p in root.rglob("*") if p.suffix in {".service", ".mount", ".conf"}]
+        found = [p for p in root.rglob("*") if p.suffix in UNIT_FILES]
         return {
             str(p.relative_to(root)): p.read_text() for p in found if not p.name.startswith(".")
         }
@@ -418,15 +443,16 @@ class FakeSystemd:
         """Everything that a unit reads when it starts."""
         if unit == names.NGINX_UNIT:
             include = Path(self._layout.nginx)
-            ours = [include, *Path(self._layout.tls).glob("site.*")] if include.exists() else []
-            return tuple(path.read_text() for path in ours)
+            if not include.exists():
+                return ()
+            text = include.read_text()
+            used = re.findall(r'ssl_certificate(?:_key)? "(.*)";', text)
+            return (text, *(Path(p).read_text() for p in dict.fromkeys(used) if Path(p).exists()))
         files = self._files()
         text = self._text(unit, files)
         needed = [u for u in sorted(self._needs(text)) if u.endswith(".mount")]
         read = [text, *(self._text(u, files) for u in needed)]
-        for path in map(Path, self._paths(text)):
-            inside = path / "opencode.json"
-            read += [p.read_text() for p in (path, inside) if p.is_file()]
+        read += [p.read_text() for p in map(Path, self._paths(text)) if p.is_file()]
         return tuple(read)
 
 
@@ -453,6 +479,7 @@ class FakeServer:
             runtime=f"{folder}/run",
             units=f"{folder}/etc/systemd/system",
             nginx=f"{folder}/etc/nginx/conf.d/carrel.conf",
+            private=f"{folder}/var/lib/private",
             web_group=grp.getgrgid(os.getegid()).gr_name,
         )
         self.power = Power()
@@ -461,6 +488,8 @@ class FakeServer:
         self.config = folder / "etc/carrel/carrel.toml"
         self.said: list[str] = []
         self.ended_workers: set[int] = set()
+        self.nginx_refuses = ""
+        """What nginx has against its configuration."""
 
     def install(self, patch: pytest.MonkeyPatch) -> FakeServer:
         """From now on, the adapters are this server's."""
@@ -473,7 +502,9 @@ class FakeServer:
         patch.setattr(nginx, "_test", self._nginx_test)
         patch.setattr(workers, "current", self._workers)
         patch.setattr(workers, "end", self._end_workers)
-        patch.setattr(probe, "editor_alive", self._answers)
+        patch.setattr(nginx, "test", self._nginx_takes)
+        patch.setattr(probe, "certificate", self._served)
+        patch.setattr(probe, "healthy", self._answers)
         patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
         return self
@@ -496,7 +527,19 @@ class FakeServer:
         for file in re.findall(r'(?:include|ssl_certificate|ssl_certificate_key) "(.*)";', content):
             assert Path(file).is_file(), f"nginx: there is no {file}"
 
+    def _nginx_takes(self) -> None:
+        if self.nginx_refuses:
+            raise ToolFailed("nginx rejects its configuration.", why=self.nginx_refuses)
+
+    def _served(self, name: str) -> str | None:
+        """The fingerprint of what nginx read when it was last told to."""
+        read = self.systemd.running.get(names.NGINX_UNIT, ())
+        found = [certificates.facts(text, text) for text in read[1:] if "BEGIN CERT" in text]
+        return next((facts.fingerprint for facts in found if facts), None)
+
     def _answers(self, socket: str) -> bool:
+        if socket == self.layout.gateway_admin:
+            return names.GATEWAY_UNIT in self.systemd.running
         return names.workspace_unit(Path(socket).parent.name) in self.systemd.running
 
     @property
@@ -584,6 +627,8 @@ class Saved:
     ranges: dict[str, tuple[int, int] | None]
     memory: dict[str, Any]
 
+
+UNIT_FILES = {".service", ".mount", ".timer", ".path", ".conf"}
 
 RANDOM = re.compile(r"/tls/|/ca\.crt$|/lock$|fingerprint\.key$|/\.[^/]*\.[0-9a-f]{8}$")
 """Files whose content is made anew each time, and what a power cut leaves of a write."""

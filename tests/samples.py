@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
+from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     Entry,
@@ -23,6 +25,7 @@ from carrel.core.resources import (
     State,
     key,
 )
+from carrel.core.server import Ids
 from carrel.core.site import (
     Ai,
     AiMode,
@@ -32,9 +35,12 @@ from carrel.core.site import (
     Provider,
     SecretFile,
     Site,
+    Tls,
+    TlsMode,
     User,
+    Wire,
 )
-from carrel.render import local
+from carrel.render import host, local
 
 LAYOUT = LocalLayout(
     site="0123abcd",
@@ -59,7 +65,7 @@ TWO_USERS = Site(
     ai=Ai(
         AiMode.SHARED_KEYS,
         (
-            Provider("anthropic", SecretFile("/run/secrets/anthropic")),
+            Provider("anthropic", SecretFile("/run/secrets/anthropic"), wire=Wire.ANTHROPIC),
             Provider("mine", None, "https://llm.example.org/v1", ("small", "large")),
         ),
         "mine/small",
@@ -82,13 +88,53 @@ def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.S
         fingerprints={
             SecretFile("/run/secrets/dan"): "print-of-dan",
             SecretFile("/run/secrets/anthropic"): "print-of-anthropic",
+            SecretFile(layout.secret_key): "print-of-key",
         },
+        python="/opt/carrel/bin/python",
     )
+
+
+ACME = replace(
+    TWO_USERS,
+    tls=Tls(
+        TlsMode.ACME, "ops@example.org", "vultr", SecretFile("/etc/carrel/secrets/vultr"),
+        authority="/etc/ssl/company.pem", resolvers=("10.0.0.1:53",),
+    ),
+)  # fmt: skip
+FILES = replace(
+    TWO_USERS,
+    tls=Tls(
+        TlsMode.FILES, certificate="/etc/ssl/full chain.pem", key=SecretFile("/etc/ssl/key.pem")
+    ),
+)
 
 
 def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
     """The State of a site in local mode."""
     return local.state(site, surroundings(machine))
+
+
+GATEWAY_SITE = replace(TWO_USERS, ai=replace(TWO_USERS.ai, mode=AiMode.GATEWAY))
+
+
+def on_server(site: Site = GATEWAY_SITE) -> State:
+    """The State of a site on a server."""
+    layout = HostLayout()
+    users = [*(user.name for user in site.users), "gateway"]
+    around = host.Surroundings(
+        layout=layout,
+        machine=replace(V2, ipv6=True, open_files=65536, cgroup_manager="cgroupfs"),
+        image=IMAGE,
+        image_directory=f"{layout.images}/0123456789ab",
+        ids={name: Ids(990 - n, 100_000 + 65536 * n) for n, name in enumerate(users)},
+        web_gid=33,
+        fingerprints={
+            **surroundings().fingerprints,
+            SecretFile(layout.secret_key): "print-of-key",
+        },
+        python="/opt/carrel/bin/python",
+    )
+    return host.state(site, around)
 
 
 def write_config(folder: Path, text: str, **secrets: str) -> Path:
@@ -113,6 +159,7 @@ resources: st.SearchStrategy[Resource] = st.one_of(
     st.builds(File, paths, names, modes, texts),
     st.builds(Secret, paths, names, st.lists(entries, max_size=2).map(tuple), names),
     st.builds(Certificate, paths, names, st.lists(names, max_size=2).map(tuple), paths),
+    st.builds(Bundle, paths, st.lists(names, max_size=2).map(tuple), names, paths),
     st.builds(Image, names, names, st.just(()), st.just(())),
     st.builds(
         Service, names, names, st.lists(names, max_size=2).map(tuple), st.just(()), paths, names

@@ -46,8 +46,10 @@ class Reply:
 class Server:
     """The server in `guest`, with Carrel applied."""
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, authority: str = "/etc/carrel/ca.crt") -> None:
         self.guest = guest
+        self._authority = authority
+        """What browsers trust: a file in the guest."""
 
     # -- its operator ------------------------------------------------------------------------
 
@@ -109,7 +111,13 @@ class Server:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cadata=self.run("cat /etc/carrel/ca.crt"))
+        return ssl.create_default_context(cadata=self.run(f"cat {self._authority}"))
+
+    def certificate(self) -> bytes:
+        """The certificate that nginx presents, as anybody sees it who trusts the authority."""
+        plain = socket.create_connection(("127.0.0.1", self.guest.https_port), REPLY_SECONDS)
+        with self._tls.wrap_socket(plain, server_hostname=DOMAIN) as secured:
+            return secured.getpeercert(binary_form=True) or b""
 
     def get(
         self,

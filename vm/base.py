@@ -19,7 +19,9 @@ PACKAGES = (
     "linux-image-cloud-amd64 apparmor "
     # What Carrel needs, and what `make install` finds installed: the guest has no network.
     "python3 python3-venv make git podman crun uidmap passt nftables nginx-light catatonit "
-    "mmdebstrap"
+    "mmdebstrap lego "
+    # The authority that tests ask for certificates.
+    "pebble"
 ).split()
 
 UNNEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")

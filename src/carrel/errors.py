@@ -74,6 +74,13 @@ class NotReady(CarrelError):
     meaning = "what was started does not answer in time, or what was asked for is not running"
 
 
+class Unwell(CarrelError):
+    """`carrel doctor` found something that a person has to mend."""
+
+    exit_code = 8
+    meaning = "`carrel doctor` found something that needs mending"
+
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus SIGINT, as shells have it."""
 
@@ -85,4 +92,5 @@ ALL: tuple[type[CarrelError], ...] = (
     Refused,
     ToolFailed,
     NotReady,
+    Unwell,
 )

@@ -1,8 +1,11 @@
-"""A small OpenAI-compatible provider that streams. Runs inside a workspace, on its loopback.
+"""A small OpenAI-compatible provider that streams. Runs on loopback, in a workspace or outside it.
+
+    provider.py PORT [PROJECT]
 
 It answers every prompt; when the prompt says "write it", it first calls the agent's tool for writing
-files. What it was asked lands in requests.jsonl beside it. Standard library only: the container has
-nothing else. Ends by itself after ten minutes.
+files, and when it says "delete it", the one for running commands. What it was asked lands in
+requests.jsonl beside it. Standard library only: the container has nothing else. Ends by itself after
+ten minutes.
 """
 
 import json
@@ -42,19 +45,9 @@ class Provider(BaseHTTPRequestHandler):
 
 
 def chunks(body):
-    messages = body["messages"]
-    asked = json.dumps([m for m in messages if m["role"] == "user"][-1:])
-    tools = {tool["function"]["name"] for tool in body.get("tools", [])}
-    if "write it" in asked and "write" in tools and messages[-1]["role"] != "tool":
-        path = os.path.join(os.getcwd(), FILE)
-        arguments = json.dumps({"filePath": path, "content": CONTENT})
-        call = {"index": 0, "id": "call_1", "type": "function"}
-        yield delta(
-            {
-                "role": "assistant",
-                "tool_calls": [{**call, "function": {"name": "write", "arguments": arguments}}],
-            }
-        )
+    call = called(body)
+    if call:
+        yield delta({"role": "assistant", "tool_calls": [call]})
         yield delta({}, "tool_calls")
     else:
         for word in ANSWER.split(" "):
@@ -62,6 +55,24 @@ def chunks(body):
         yield delta({}, "stop")
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     yield {"choices": [], "usage": usage}
+
+
+def called(body):
+    messages = body["messages"]
+    asked = json.dumps([m for m in messages if m["role"] == "user"][-1:])
+    path = os.path.join(sys.argv[2] if len(sys.argv) > 2 else os.getcwd(), FILE)
+    wishes = {
+        "write it": ("write", {"filePath": path, "content": CONTENT}),
+        "delete it": ("bash", {"command": f"rm -f {path}", "description": "Delete a file"}),
+    }
+    tools = {tool["function"]["name"] for tool in body.get("tools", [])}
+    if messages[-1]["role"] == "tool":
+        return None
+    for wish, (name, arguments) in wishes.items():
+        if wish in asked and name in tools:
+            function = {"name": name, "arguments": json.dumps(arguments)}
+            return {"index": 0, "id": "call_1", "type": "function", "function": function}
+    return None
 
 
 def delta(content, finish=None):

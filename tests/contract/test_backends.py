@@ -46,7 +46,7 @@ class World:
         password = SecretFile(f"{self.folder}/password")
         site = Site("a.localhost", f"{self.folder}/data", tuple(User(u, password) for u in users))
         around = render.Surroundings(
-            self.layout, V1, IMAGE, f"{self.folder}/ca.crt", {password: "print"}
+            self.layout, V1, IMAGE, f"{self.folder}/ca.crt", {password: "print"}, "python3"
         )
         # Without data, which no plan removes, and without nginx's own check of files.
         return State.of(

@@ -11,13 +11,18 @@ import pytest
 from carrel.backends.tree import Tree
 from carrel.cli.reference import pages
 from carrel.config import load
-from carrel.core.machine import Machine
 from carrel.core.plan import diff
 from carrel.core.resources import File, State
-from samples import V1, V2, desired
+from samples import ACME, FILES, V1, V2, desired, on_server
 
 HERE = Path(__file__).parent
-SITES = {"local-v1": V1, "local-v2": V2}
+SITES = {
+    "local-v1": desired(machine=V1),
+    "local-v2": desired(machine=V2),
+    "server": on_server(),
+    "host-acme": on_server(ACME),
+    "host-files": on_server(FILES),
+}
 
 
 def without_pages(state: State) -> State:
@@ -27,8 +32,7 @@ def without_pages(state: State) -> State:
 
 @pytest.mark.parametrize("name", SITES)
 def test_the_sample_site_is_what_was_reviewed(name: str) -> None:
-    machine: Machine = SITES[name]
-    state = without_pages(desired(machine=machine))
+    state = without_pages(SITES[name])
     tree = Tree(HERE / name)
     if os.environ.get("CARREL_GOLDEN") == "write":
         tree.apply(diff(tree.observe(), state), lambda _: None)

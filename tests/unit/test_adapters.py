@@ -180,11 +180,11 @@ def test_a_free_port_is_free_until_somebody_listens() -> None:
 
 def test_a_silent_socket_is_not_an_editor(tmp_path: Path) -> None:
     path = f"{tmp_path}/s"
-    assert not probe.editor_alive(path)
+    assert not probe.healthy(path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        assert not probe.editor_alive(path, seconds=0.1)
+        assert not probe.healthy(path, seconds=0.1)
 
         server.accept()[0].close()  # the one that gave up
 
@@ -196,5 +196,5 @@ def test_a_silent_socket_is_not_an_editor(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert probe.editor_alive(path)
+        assert probe.healthy(path)
         thread.join()

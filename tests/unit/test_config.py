@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from carrel.config import load
 from carrel.config.load import Faulty
 from carrel.config.template import example
-from carrel.core.site import AiMode, Limits, PasswordHash, SecretFile, Site
+from carrel.core.site import (
+    AiLimits,
+    AiMode,
+    Limits,
+    PasswordHash,
+    Price,
+    SecretFile,
+    Site,
+    Wire,
+)
 from carrel.errors import ConfigError
 from samples import HASH, write_config
 
@@ -48,7 +57,7 @@ domain = "code.example.org"
 mode = "acme"
 email = "ops@example.org"
 dns_provider = "vultr"
-credentials_file = "/run/secrets/vultr.env"
+credentials_file = "vultr"
 [image]
 base = "auto"
 packages = []
@@ -71,7 +80,7 @@ password_file = "alice"
 limits.memory = "2G"
 port = 8082
 """
-    found = site(tmp_path, text, dan="secret\n", alice=HASH)
+    found = site(tmp_path, text, dan="secret\n", alice=HASH, vultr="VULTR_API_KEY=secret\n")
     assert found.users[0].limits == Limits()
     assert found.users[1].limits.memory == 2 << 30
     assert found.users[1].limits.memory_soft <= found.users[1].limits.memory
@@ -189,3 +198,86 @@ def test_the_schema_describes_every_key() -> None:
     for table in definitions.values():
         for name, value in table["properties"].items():
             assert value.get("description") or "$ref" in value, name
+
+
+def test_each_way_to_a_certificate_says_what_it_lacks(tmp_path: Path) -> None:
+    for mode, missing in (
+        ("acme", ["tls.email", "tls.dns_provider"]),
+        ("files", ["tls.certificate_file", "tls.key_file"]),
+    ):
+        assert list(faults(tmp_path, f'{START}[tls]\nmode = "{mode}"\n')) == missing
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("", "is empty"), ("VULTR_API_KEY: secret\n", "Line 1 of the credentials is not NAME=value")],
+)
+def test_credentials_that_lego_could_not_read_are_a_fault_that_repeats_no_secret(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    acme = 'mode = "acme"\nemail = "a@b.de"\ndns_provider = "vultr"\ncredentials_file = "dns"\n'
+    found = faults(tmp_path, f"{START}[tls]\n{acme}", dns=content)
+    assert list(found) == ["tls.credentials_file"]
+    assert reason in found["tls.credentials_file"]
+    assert "VULTR" not in found["tls.credentials_file"]
+
+
+GATEWAY = START + '[ai]\nmode = "gateway"\n'
+
+
+def test_a_gateway_needs_neither_a_provider_nor_a_key_yet(tmp_path: Path) -> None:
+    assert site(tmp_path, GATEWAY).ai.providers == ()
+    found = site(tmp_path, GATEWAY + '[ai.providers.anthropic]\napi_key_file = "nowhere"\n')
+    assert found.ai.providers[0].wire is Wire.ANTHROPIC
+
+
+def test_limits_of_one_person_are_over_those_of_all(tmp_path: Path) -> None:
+    text = GATEWAY + (
+        "[ai.limits]\nmoney_per_day = 5\nconcurrent = 3\n[ai.total]\nmoney_per_month = 0.1\n"
+        + DAN
+        + "ai.money_per_day = 0.000000001\nai.request_size = '1M'\n"
+        + DAN.replace("dan", "eve")
+    )
+    found = site(tmp_path, text)
+    dan, eve = (user.ai for user in found.users)
+    assert (dan.money_per_day, dan.concurrent, dan.request_size) == (1, 3, 1 << 20)
+    assert (eve.money_per_day, eve.requests_per_minute) == (5_000_000_000, 120)
+    assert found.ai.total == AiLimits(money_per_month=100_000_000)
+
+
+def test_prices_aliases_and_the_wire_are_taken_up(tmp_path: Path) -> None:
+    text = GATEWAY + (
+        'model = "house/big"\naliases.fast = "house/big"\nunpriced = "free"\nwhen_full = "serve"\n'
+        '[ai.providers.house]\nbase_url = "http://h/v1/"\nwire = "anthropic"\nmodels = ["big"]\n'
+        "[ai.providers.house.prices.big]\ninput = 0.0125\noutput = 2\nmax_output = 9\n"
+    )
+    (house,) = site(tmp_path, text).ai.providers
+    assert (house.wire, house.base_url) == (Wire.ANTHROPIC, "http://h/v1")
+    assert dict(house.prices)["big"] == Price(12_500_000, 2 * 10**9, 12_500_000, 12_500_000, 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("[ai.providers.odd]\n", "ai.providers.odd", "add its base_url"),
+        ("[ai.providers.groq]\n", "ai.providers.groq.models", "name the models"),
+        ("[ai.providers.carrel]\n", "ai.providers.carrel", "another name"),
+        ("model = 'openai/no'\n[ai.providers.openai]\n", "ai.model", "add it to its models"),
+        ("aliases.a = 'b/c'\n", "ai.aliases.a", "PROVIDER/MODEL"),
+        ("limits.money_per_day = -1\n", "ai.limits.money_per_day", "greater than or equal to 0"),
+        ("limits.money_per_day = inf\n", "ai.limits.money_per_day", "finite"),
+        ("limits.concurrent = 0\n", "ai.limits.concurrent", "greater than or equal to 1"),
+        ("limits.money_per_dya = 1\n", "ai.limits.money_per_dya", 'did you mean "money_per_day"'),
+        ("unpriced = 'maybe'\n", "ai.unpriced", "choose one"),
+        (
+            "[ai.providers.openai.prices.no]\ninput = 1\noutput = 1\n[ai.providers.openai]\n"
+            "models = ['gpt-5']\n",
+            "ai.providers.openai.prices.no",
+            "add it to models",
+        ),
+    ],
+)
+def test_each_fault_of_a_gateway_names_its_path_and_its_remedy(
+    tmp_path: Path, text: str, path: str, words: str
+) -> None:
+    assert words.lower() in faults(tmp_path, GATEWAY + text)[path].lower()

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from carrel.adapters import systemd
+from carrel.adapters import certificates, systemd
 from carrel.backends import disk
 from carrel.core import names
+from carrel.errors import ToolFailed
 from fakes import Crash, FakeServer, Saved
 from samples import HASH
 
 OLD, NEW = "0" * 12, "1" * 12
 DAN = f'[users.dan]\npassword_hash = "{HASH}"\nport = 8082\n'
+GATEWAY = '[ai]\nmode = "gateway"\n'
 EVE = f'[users.eve]\npassword_hash = "{HASH}"\n'
 
 Verb = Callable[[FakeServer], object]
@@ -31,6 +33,20 @@ Verb = Callable[[FakeServer], object]
 def configure(server: FakeServer, users: str, domain: str = "code.example.org") -> None:
     head = f'domain = "{domain}"\n[storage]\nbase = "{server.folder}/srv"\n'
     server.config.write_text(head + users)
+
+
+ACME = """\
+[tls]
+mode = "acme"
+email = "ops@example.org"
+dns_provider = "exec"
+"""
+FILES = """\
+[tls]
+mode = "files"
+certificate_file = "/etc/ssl/full.pem"
+key_file = "/etc/ssl/key.pem"
+"""
 
 
 def to(users: str, domain: str = "code.example.org") -> Verb:
@@ -65,10 +81,18 @@ CHANGES = {
     "no port any more": Change(DAN, to(DAN.replace("port = 8082\n", ""))),
     "another password": Change(DAN, to(DAN.replace("c29tZXNhbHQ", "YW5vdGhlcg"))),
     "another image": Change(DAN, lambda server: server.place.store.shelf.select(NEW)),
+    "AI by the gateway": Change(DAN, to(DAN + EVE + GATEWAY)),
+    "another token": Change(DAN + GATEWAY, to(DAN + "ai_token = 2\n" + GATEWAY)),
+    "no gateway any more": Change(DAN + GATEWAY, to(DAN)),
     "another domain": Change(DAN, to(DAN, "desks.example.org")),
     "a certificate is lost": Change(
         DAN, lambda server: Path(f"{server.layout.tls}/site.crt").unlink()
     ),
+    "a certificate by ACME": Change(DAN, to(DAN + ACME)),
+    "ACME for another domain": Change(DAN + ACME, to(DAN + ACME, "desks.example.org")),
+    "ACME no longer": Change(DAN + ACME, to(DAN)),
+    "files instead of ACME": Change(DAN + ACME, to(DAN + FILES)),
+    "retired with ACME": Change(DAN + ACME, lambda _: None, FakeServer.retire),
     "a unit is edited": Change(DAN, mislead),
     "it stops": Change(DAN, lambda _: None, FakeServer.down),
     "it is retired": Change(DAN, lambda _: None, FakeServer.retire),
@@ -165,6 +189,47 @@ def test_a_certificate_whose_key_is_another_is_made_anew(server: FakeServer) -> 
     server.apply()
     key = Path(f"{server.layout.tls}/authority.key").read_text()
     Path(f"{server.layout.tls}/site.key").write_text(key)
+    assert server.plan() == ["~ certificate for code.example.org, *.code.example.org (names)"]
+    server.apply()
+    assert server.plan() == []
+
+
+def test_when_nobody_gives_a_certificate_nginx_keeps_what_it_had(server: FakeServer) -> None:
+    configure(server, DAN)
+    server.apply()
+    before = Path(server.layout.nginx).read_text()
+    configure(server, DAN + ACME)
+    server.systemd.refuses = "the authority says that it was asked too often"
+    with pytest.raises(ToolFailed, match="There is no certificate for code") as caught:
+        server.apply()
+    assert "asked too often" in caught.value.why
+    assert Path(server.layout.nginx).read_text() == before
+    assert Path(f"{server.layout.tls}/site.crt").exists()
+    assert names.CERTIFICATE_TIMER not in server.systemd.enabled
+    server.systemd.refuses = ""
+    server.apply()
+    assert server.plan() == []
+    assert not Path(f"{server.layout.tls}/site.crt").exists()
+    assert names.CERTIFICATE_TIMER in server.systemd.running
+
+
+def test_a_renewal_that_failed_stops_no_apply(server: FakeServer) -> None:
+    configure(server, DAN + ACME)
+    server.apply()
+    server.systemd.refuses = "the authority is down"
+    configure(server, DAN + EVE + ACME)
+    server.apply()
+    assert server.plan() == []
+
+
+@pytest.mark.parametrize("damage", ["", "not PEM", "another's key"])
+def test_a_bundle_that_is_of_no_use_is_brought_anew(server: FakeServer, damage: str) -> None:
+    configure(server, DAN + ACME)
+    server.apply()
+    [bundle] = Path(server.layout.tls).glob("*.pem")
+    good = bundle.read_text()
+    other = certificates.authority("code.example.org")
+    bundle.write_text(other.key + good if damage == "another's key" else damage)
     assert server.plan() == ["~ certificate for code.example.org, *.code.example.org (names)"]
     server.apply()
     assert server.plan() == []

@@ -49,7 +49,9 @@ class Desk:
 
     def wanted(self, site: Site) -> State:
         prints = {SecretFile(str(self.password)): self.password.read_text()}
-        around = render.Surroundings(self.layout, V1, IMAGE, f"{self.folder}/ca.crt", prints)
+        around = render.Surroundings(
+            self.layout, V1, IMAGE, f"{self.folder}/ca.crt", prints, "/opt/carrel/bin/python"
+        )
         return State.of(
             # The real check runs nginx; here the files are not at the paths nginx would accept.
             replace(r, check=()) if isinstance(r, Service) else r

@@ -89,6 +89,19 @@ def test_a_hash_is_taken_as_it_is(tmp_path: Path) -> None:
         assert secrets.environment_file((entry,)) == f"H={HASH}\n"
 
 
+def test_an_environment_file_of_lego_is_read_as_shells_and_systemd_read_it() -> None:
+    text = """\
+# ours
+VULTR_API_KEY=a=b#c
+export EMPTY=
+  SINGLE='it is "so"'
+DOUBLE="a b"
+"""
+    assert secrets.variables(text) == {
+        "VULTR_API_KEY": "a=b#c", "EMPTY": "", "SINGLE": 'it is "so"', "DOUBLE": "a b"
+    }  # fmt: skip
+
+
 def test_fingerprints_depend_on_value_and_key(tmp_path: Path) -> None:
     one, two = SecretFile(f"{tmp_path}/1"), SecretFile(f"{tmp_path}/2")
     for ref in (one, two):

@@ -46,15 +46,19 @@ def test_after_a_reboot_everybody_is_back_without_a_hand(machine: Server) -> Non
     for user in EVERYBODY:
         machine.shows_workbench(user)
         assert kept(machine, user)
+        usage = 'curl -s -H "Authorization: Bearer $CARREL_AI_TOKEN" 127.0.0.1:4141/carrel/usage'
+        assert f'"user": "{user}"' in machine.inside(user, "sh", "-c", usage)
     assert machine.steps() == []
 
 
 def test_a_power_cut_in_the_middle_of_apply_is_mended_by_the_next_one(machine: Server) -> None:
+    secret = "/etc/carrel/secrets"
     users = "".join(
-        f'\n[users.{name}]\npassword_file = "/etc/carrel/secrets/dan"\n' for name in ("eve", "fay")
+        f'\n[users.{name}]\npassword_file = "{secret}/{name}"\n' for name in ("eve", "fay")
     )
     machine.run(
         f"""
+        for name in eve fay; do cp {secret}/dan {secret}/$name; done
         echo '{users}' >>{CONFIG}
         sync
         systemd-run --quiet --no-block --unit=half carrel apply

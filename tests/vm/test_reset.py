@@ -55,7 +55,8 @@ def test_what_files_are_called_or_point_to_changes_nothing_outside(server: Serve
     before = server.run(OUTSIDE)
     make = [
         f"mkdir -p {place}/hostile; cd {place}/hostile;"
-        f'for name in {shlex.join(HOSTILE)}; do mkdir -- "./$name"; touch -- "./$name/$name" || true; done;'
+        f"for name in {shlex.join(HOSTILE)}; do"
+        ' mkdir -- "./$name"; touch -- "./$name/$name" || true; done;'
         "ln -sfn /etc/shadow shadow; ln -sfn /etc etc; ln -sfn / root;"
         for place in INSIDE
     ]

@@ -1,4 +1,4 @@
-"""The local certificate authority and the certificates it signs, with the cryptography library.
+"""The local certificate authority, the certificates it signs, and what any certificate says.
 
 The authority may only vouch for the site's own domain (RFC 5280, 4.2.1.10), so that trusting it puts
 nothing else at risk.
@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from carrel.core.certificate import Facts
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 365
@@ -87,6 +89,28 @@ def fits(certificate: str, key: str) -> bool:
     except ValueError:
         return False
     return private.public_key() == found.public_key()
+
+
+def facts(chain: str, key: str) -> Facts | None:
+    """What the first certificate in a PEM text says, with the key that belongs to it or not.
+
+    None when it is no certificate.
+    """
+    try:
+        found = x509.load_pem_x509_certificate(chain.encode())
+    except ValueError:
+        return None
+    try:
+        names = names_of(chain)
+    except x509.ExtensionNotFound:
+        names = ()
+    return Facts(
+        names=names,
+        begins=found.not_valid_before_utc.timestamp(),
+        ends=found.not_valid_after_utc.timestamp(),
+        key_fits=fits(chain, key),
+        fingerprint=found.fingerprint(hashes.SHA256()).hex(),
+    )
 
 
 def permitted(certificate: str) -> tuple[str, ...]:

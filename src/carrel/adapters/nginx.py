@@ -43,10 +43,26 @@ def remove(path: str) -> None:
 
 def reload() -> None:
     """Have a running nginx read its configuration; start one that is not running."""
-    if systemd.states([NGINX_UNIT])[NGINX_UNIT].active == "active":
+    if running():
         systemd.reload(NGINX_UNIT)
     else:
         systemd.start(NGINX_UNIT)
+
+
+def running() -> bool:
+    """Whether the operator's nginx runs."""
+    return systemd.states([NGINX_UNIT])[NGINX_UNIT].active == "active"
+
+
+def test() -> None:
+    """ToolFailed if nginx would not take its configuration as it is on the disk now."""
+    result = process.run(["nginx", "-t", "-q"], WORLD, statuses=None)
+    if result.status != 0:
+        raise ToolFailed(
+            "nginx rejects its configuration. Nothing was reloaded.",
+            why=f"it said:\n  {result.errors.strip() or result.output.strip()}",
+            fix="mend what it names; `nginx -t` says whether it is well again",
+        )
 
 
 def _test(path: str, content: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import socket
+import ssl
 import time
 
 
@@ -21,10 +23,10 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def editor_alive(path: str, seconds: float = 2) -> bool:
-    """Whether code-server answers on the socket at `path`.
+def healthy(path: str, seconds: float = 2) -> bool:
+    """Whether code-server, or the gateway, answers on the socket at `path`.
 
-    Its health check says "expired" when nobody has used it for a while, which is healthy.
+    The health check of code-server says "expired" when nobody has used it for a while: healthy.
     """
     connection = UnixConnection(path, seconds)
     try:
@@ -54,6 +56,24 @@ def port_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def certificate(name: str, port: int = 443, seconds: float = 5) -> str | None:
+    """The fingerprint (SHA-256) of the certificate that this machine serves for a host name.
+
+    None when nobody answers, or not with TLS. Believes nothing that the certificate says.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secured,
+        ):
+            presented = secured.getpeercert(binary_form=True)
+    except OSError:
+        return None
+    return hashlib.sha256(presented).hexdigest() if presented else None
 
 
 def uptime() -> float:

@@ -19,6 +19,7 @@ from carrel.errors import Missing, ToolFailed
 
 PACKAGES = {
     "catatonit": "catatonit",
+    "lego": "lego",
     "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",
     "nginx": "nginx-light",

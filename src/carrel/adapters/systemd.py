@@ -19,6 +19,8 @@ PROPERTIES = (
     "InvocationID",
 )  # fmt: skip
 START_SECONDS = 300
+ONCE_SECONDS = 3700
+"""Longer than any unit of ours may take (TimeoutStartSec=)."""
 LOG_LINES = 12
 
 
@@ -109,6 +111,11 @@ def reload_units() -> None:
     process.run(["systemctl", "daemon-reload"], WORLD)
 
 
+def realize(slice_: str) -> None:
+    """Have a slice's limits take effect; systemd writes them when something new runs in it."""
+    process.run(["systemd-run", "--quiet", "--wait", f"--slice={slice_}", "true"], process.here())
+
+
 def enable(unit: str) -> None:
     """Have a unit start at boot."""
     process.run(["systemctl", "enable", "--quiet", "--", unit], WORLD)
@@ -130,6 +137,31 @@ def start(unit: str) -> None:
     )
     if result.status != 0:
         raise ToolFailed(f"{unit} does not start.", why=last_words(unit))
+
+
+def run_once(unit: str, identifier: str) -> None:
+    """Run a unit that does one thing, and wait for its end.
+
+    `identifier` is the name under which its programs speak in the journal. Raises ToolFailed with
+    what they said in this run.
+    """
+    result = process.run(
+        ["systemctl", "start", "--", unit], WORLD, statuses=None, seconds=ONCE_SECONDS
+    )
+    if result.status != 0:
+        invocation = states([unit])[unit].invocation
+        # What was said last may still be on its way.
+        process.run(["journalctl", "--sync"], WORLD, statuses=None)
+        said = process.run(
+            ["journalctl", f"_SYSTEMD_INVOCATION_ID={invocation}", f"SYSLOG_IDENTIFIER={identifier}",
+             "--output=cat", "--no-pager"],
+            WORLD,
+            statuses=None,
+        ).output.strip()  # fmt: skip
+        why = f"it said:\n  {said.replace(chr(10), chr(10) + '  ')}" if said else last_words(unit)
+        raise ToolFailed(
+            f"{unit} failed.", why=why, fix=f"`journalctl -u {unit}` has the whole story"
+        )
 
 
 def stop(units: Sequence[str]) -> None:

@@ -13,7 +13,8 @@ from carrel.adapters.certificates import Pair
 from carrel.adapters.files import Found
 from carrel.adapters.process import Identity
 from carrel.config import secrets
-from carrel.core.resources import Account, Certificate, Directory, File, Resource, Secret
+from carrel.core import certificate as rules
+from carrel.core.resources import Account, Bundle, Certificate, Directory, File, Resource, Secret
 
 RENEW_DAYS = 30
 """A certificate of the local authority is replaced when it has fewer days left."""
@@ -105,6 +106,16 @@ def _certificate_holds(certificate: Certificate) -> bool:
     return names_fit and certificates.days_left(chain) > RENEW_DAYS
 
 
+def seen_bundle(bundle: Bundle) -> Bundle | None:
+    """`bundle` as it is now; its dates are the business of the unit that renews it."""
+    text = files.text(bundle.path)
+    if text is None:
+        return None
+    facts = certificates.facts(text, text)
+    usable = facts is not None and facts.key_fits and rules.covers(facts.names, bundle.names)
+    return bundle if usable else replace(bundle, names=())
+
+
 SECRET_MODE = 0o600
 EXPOSED = "not private"
 """The fingerprint of a secret whose file has another mode."""
@@ -168,7 +179,13 @@ def _make_certificate(certificate: Certificate) -> None:
     files.write(certificate.public_copy, authority.certificate, Identity.ours(), 0o644)
 
 
-def remove_certificate(certificate: Certificate) -> None:
-    """Remove a certificate, its key and its authority."""
+def remove_certificate(certificate: Certificate | Bundle) -> None:
+    """Remove a certificate and its key, with its authority, or with what its unit kept for it."""
+    if isinstance(certificate, Bundle):
+        if certificate.folder:
+            files.remove_tree(certificate.folder)
+        # At the end: as long as it is there, the journal knows of both.
+        files.remove_file(certificate.path)
+        return
     for path in _certificate_files(certificate):
         files.remove_file(path)

@@ -22,6 +22,7 @@ from carrel.core.names import HostLayout
 from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     File,
@@ -36,6 +37,7 @@ from carrel.core.resources import (
     Unit,
     key,
 )
+from carrel.errors import ToolFailed
 
 NO_SERVICES = "a server has no services of supervisord"
 EDITED = "edited"
@@ -92,6 +94,8 @@ class Host:
         match resource:
             case Account() | Directory() | File() | Secret() | Certificate():
                 return disk.seen(resource)
+            case Bundle():
+                return disk.seen_bundle(resource)
             case Image(reference=reference):
                 return self._seen_image(reference)
             case Unit():
@@ -123,19 +127,18 @@ class Host:
             if isinstance(step, Change) and step.before == _doubt(step.before, EDITED):
                 # Its files are mended first, and would not tell any more that it read others.
                 self._note(Create(_begun(step)))
-        # Whether there are files of units that systemd has not read.
-        stale = False
+        # Files of units that systemd has not read.
+        stale: set[str] = set()
         for step in plan.steps:
             told(step)
             self._note(Create(_begun(step)))
-            if stale and isinstance(_made(step), Unit):
-                systemd.reload_units()
-                stale = False
+            if stale and isinstance(_made(step), Unit | Bundle):
+                self._reload(stale)
             self._take(step)
-            stale = stale or self._is_of_a_unit(step)
+            stale |= self._unit_files(step)
             self._note(step)
         if stale:
-            systemd.reload_units()
+            self._reload(stale)
         if plan:
             self._write(self.recorded())
 
@@ -150,9 +153,16 @@ class Host:
             case _:
                 assert_never(step)
 
-    def _is_of_a_unit(self, step: Step) -> bool:
+    def _unit_files(self, step: Step) -> set[str]:
         resource = step.after if isinstance(step, Change) else step.resource
-        return isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
+        ours = isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
+        return {resource.path} if ours and isinstance(resource, File) else set()
+
+    def _reload(self, stale: set[str]) -> None:
+        systemd.reload_units()
+        if self.layout.unit_file(names.SLICE) in stale:
+            systemd.realize(names.SLICE)
+        stale.clear()
 
     def _settle(self) -> None:
         """After an interruption: forget what is gone, or never came to be."""
@@ -179,6 +189,8 @@ class Host:
                         nginx.reload()
             case Account() | Directory() | File() | Secret():
                 disk.make(resource)
+            case Bundle():
+                self._bring(resource)
             case Image():
                 self._fetch(resource)
             case Include():
@@ -190,6 +202,18 @@ class Host:
                 raise AssertionError(NO_SERVICES)
             case _:
                 assert_never(resource)
+
+    def _bring(self, bundle: Bundle) -> None:
+        try:
+            systemd.run_once(bundle.unit, names.CERTIFICATE_STATE)
+        except ToolFailed as error:
+            raise ToolFailed(
+                f"There is no certificate for {bundle.names[0]} yet. nginx keeps what it had.",
+                why=error.why,
+                fix="mend the cause, then run `carrel apply` again",
+            ) from error
+        if disk.seen_bundle(bundle) != bundle:
+            raise ToolFailed(f"{bundle.unit} ended well, but {bundle.path} is not as it should be.")
 
     def _run(self, unit: Unit) -> None:
         systemd.enable(unit.name)
@@ -210,7 +234,7 @@ class Host:
                 files.remove_tree(resource.path)
             case File() | Secret():
                 files.remove_file(resource.path)
-            case Certificate():
+            case Certificate() | Bundle():
                 disk.remove_certificate(resource)
             case Include():
                 with reloading.taken_up():
@@ -274,6 +298,7 @@ def _doubt(resource: Resource, why: str) -> Resource:
         case Certificate():
             return replace(resource, names=())
         case _:
+            # A bundle comes about whole, and by another program.
             return resource
 
 

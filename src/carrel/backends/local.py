@@ -25,6 +25,7 @@ from carrel.core.names import LocalLayout
 from carrel.core.plan import Change, Create, Plan, Remove
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     File,
@@ -41,7 +42,7 @@ from carrel.errors import Conflict, ToolFailed
 from carrel.render import engine
 from carrel.render import supervisor as programs
 
-NOT_LOCAL = "local mode has no systemd units"
+NOT_LOCAL = "local mode has no systemd units, and no certificates from elsewhere"
 ALIVE = frozenset({"STARTING", "RUNNING"})
 
 Builder = Callable[[Image], None]
@@ -105,7 +106,7 @@ class Local:
                 return resource if there and self.podman.image_exists(resource.reference) else None
             case Service():
                 return resource if resource.name in alive else None
-            case Unit() | Include():
+            case Unit() | Include() | Bundle():
                 raise AssertionError(NOT_LOCAL)
             case _:
                 assert_never(resource)
@@ -140,7 +141,7 @@ class Local:
                 self._build(resource)
             case Service():
                 self._start(resource)
-            case Unit() | Include():
+            case Unit() | Include() | Bundle():
                 raise AssertionError(NOT_LOCAL)
             case _:
                 assert_never(resource)
@@ -161,7 +162,7 @@ class Local:
                 self.podman.untag(resource.reference)
             case Account():
                 raise ToolFailed(f"Local mode does not remove the account {resource.name}.")
-            case Unit() | Include():
+            case Unit() | Include() | Bundle():
                 raise AssertionError(NOT_LOCAL)
             case _:
                 assert_never(resource)

@@ -13,6 +13,7 @@ from typing import Any
 from carrel.core.plan import Change, Create, Remove, Step
 from carrel.core.resources import (
     ORDER,
+    Bundle,
     Certificate,
     Directory,
     Entry,
@@ -24,6 +25,7 @@ from carrel.core.resources import (
     Secret,
     Service,
     State,
+    Token,
     Unit,
     key,
 )
@@ -74,10 +76,15 @@ def _plain(resource: Resource) -> dict[str, Any]:
     return {"kind": type(resource).__name__, **fields}
 
 
-def _plain_entry(entry: Entry) -> dict[str, str]:
+def _plain_entry(entry: Entry) -> dict[str, Any]:
     # A given hash is a bearer secret: the fingerprint of the whole file stands for it.
-    source = entry.source.path if entry.source else ""
-    return {"variable": entry.variable, "file": source, "form": entry.form}
+    plain: dict[str, Any] = {"variable": entry.variable, "form": entry.form, "file": ""}
+    match entry.source:
+        case SecretFile(path=path):
+            plain["file"] = path
+        case Token(user=user, turn=turn, key=SecretFile(path=path)):
+            plain |= {"file": path, "user": user, "turn": turn}
+    return plain
 
 
 def _resource(entry: dict[str, Any]) -> Resource:
@@ -96,12 +103,13 @@ def _resource(entry: dict[str, Any]) -> Resource:
     elif kind is Unit:
         fields["on_change"] = OnChange(fields["on_change"])
         fields |= {name: tuple(fields[name]) for name in ("files", "parts")}
-    elif kind is Certificate:
+    elif kind in {Certificate, Bundle}:
         fields["names"] = tuple(fields["names"])
     resource: Resource = kind(**fields)
     return resource
 
 
-def _entry(fields: dict[str, str]) -> Entry:
-    source = SecretFile(fields["file"]) if fields["file"] else None
+def _entry(fields: dict[str, Any]) -> Entry:
+    file = SecretFile(fields["file"]) if fields["file"] else None
+    source = Token(fields["user"], fields["turn"], file) if file and "user" in fields else file
     return Entry(fields["variable"], source, Form(fields["form"]))

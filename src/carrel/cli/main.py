@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.cli import console, images, settings, sites, users
+from carrel.cli import ai, certificates, checkup, console, images, settings, sites, users
 from carrel.errors import CarrelError
 
 
@@ -38,12 +38,15 @@ for command in (
     sites.apply,
     sites.down,
     sites.status,
+    checkup.doctor,
     sites.logs,
     sites.shell,
     sites.tunnel,
     sites.reset,
     users.user,
     images.image,
+    certificates.certificate,
+    ai.ai,
 ):
     carrel.add_command(command)
 

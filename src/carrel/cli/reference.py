@@ -38,7 +38,9 @@ def _configuration() -> str:
         ("[storage]", "StorageTable"),
         ("[local]", "LocalTable"),
         ("[ai]", "AiTable"),
+        ("[ai.limits], [ai.total] and [users.NAME.ai]", "AiLimitsTable"),
         ("[ai.providers.NAME]", "ProviderTable"),
+        ("[ai.providers.NAME.prices.MODEL]", "PriceTable"),
         ("[users.NAME]", "UserTable"),
     ):
         text += _table(where, tables[name], tables)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from carrel.backends.tree import Tree
-from carrel.cli import console
+from carrel.cli import certificates, console
 from carrel.cli.options import ask, config_option, json_option, target_option, yes_option
 from carrel.core import names
 from carrel.core.plan import Step, diff, sentence
@@ -159,9 +159,14 @@ def _show(found: Report) -> None:
             console.result(f"{w.user}: {w.usage.last_kill}")
     console.result("")
     console.result(f"Welcome page  {found.address} ({found.edge})")
+    if found.gateway:
+        console.result(f"AI gateway    {found.gateway}")
     console.result(f"Image         {found.image} ({found.image_state})")
+    console.result(f"Certificate   {certificates.line(found.certificate)}")
+    if found.certificate.concern:
+        console.warning(found.certificate.concern)
     if found.authority:
-        console.result(f"Certificate   {found.authority}")
+        console.result(f"              {found.authority}")
         console.result(
             "              Your browser warns until it trusts this file: Settings, Certificates, "
             "Authorities, Import."
@@ -206,9 +211,9 @@ def _warn(opened: Opened) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("-n", "--lines", default=100, show_default=True, help="How many lines at first.")
 def logs(file: Path, name: str, lines: int, *, follow: bool) -> None:
-    """Print the log of NAME's workspace ("edge" for nginx)."""
+    """Print the log of NAME's workspace ("edge" for nginx, "gateway" for the AI gateway)."""
     opened = Opened.at(file, console.note)
-    if name != names.EDGE_SERVICE:
+    if name not in {names.EDGE_SERVICE, names.GATEWAY}:
         converge.must_exist(opened, name)
     sys.exit(opened.place.log(name, lines=lines, follow=follow))
 

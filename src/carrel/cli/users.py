@@ -38,8 +38,13 @@ def _password(*, stdin: bool) -> str | None:
 
 
 def _next(done: Done) -> None:
-    if done.password_file:
-        console.note(f"The password is in {done.password_file}.")
+    if done.secret_file:
+        console.note(f"The password is in {done.secret_file}.")
+    tell_rest(done)
+
+
+def tell_rest(done: Done) -> None:
+    """What is left for the operator to do, if anything."""
     if not done.running:
         console.note(
             "The site is not running; `carrel up`, on a server `carrel apply`, brings this into effect."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 
 import tomlkit
 from tomlkit import TOMLDocument
@@ -86,6 +87,31 @@ def set_suspended(text: str, name: str, *, suspended: bool) -> str:
     entry.pop("suspended", None)
     if suspended:
         entry["suspended"] = True
+    return tomlkit.dumps(document)
+
+
+def set_ai_token(text: str, name: str, number: int) -> str:
+    """`text` with another number of the user's token for the AI gateway."""
+    document = _parsed(text)
+    _user(document, name).entry["ai_token"] = number
+    return tomlkit.dumps(document)
+
+
+def set_provider(
+    text: str, name: str, key_file: str, *, base_url: str = "", models: Sequence[str] = ()
+) -> str:
+    """`text` with an AI provider whose key is in `key_file`; where AI was off, by the gateway."""
+    document = _parsed(text)
+    ai = document.setdefault("ai", tomlkit.table())
+    if ai.get("mode", "off") == "off":
+        ai["mode"] = "gateway"
+    providers = ai.setdefault("providers", tomlkit.table(is_super_table=True))
+    entry = providers.setdefault(name, tomlkit.table())
+    entry["api_key_file"] = key_file
+    if base_url:
+        entry["base_url"] = base_url
+    if models:
+        entry["models"] = list(models)
     return tomlkit.dumps(document)
 
 

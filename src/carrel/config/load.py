@@ -11,23 +11,22 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from carrel.config import schema
+from carrel.config import ai, schema, secrets
+from carrel.config.fault import Fault
 from carrel.core.site import (
+    EVERYONE,
     About,
-    Ai,
     AiMode,
     ImageRecipe,
     Language,
     Limits,
     Password,
     PasswordHash,
-    Provider,
     SecretFile,
     Site,
     Tls,
@@ -38,18 +37,6 @@ from carrel.errors import ConfigError
 
 SECRET_SIZE = 65536
 """A file larger than this is not a password or a key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong: where, why, and what to do."""
-
-    path: str
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}. {self.remedy[:1].upper()}{self.remedy[1:]}."
 
 
 class Faulty(ConfigError):
@@ -174,6 +161,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
 
     tls, image = document.tls, document.image
     everyone = _limits(document.limits, Limits())
+    everyones = ai.limits(document.ai.limits, EVERYONE)
     return Site(
         domain=document.domain,
         # Adapters follow no symbolic links, so the operator's own are resolved here.
@@ -185,9 +173,12 @@ def _site(document: schema.Document, folder: Path) -> Site:
         ),
         tls=Tls(
             mode=TlsMode(tls.mode),
-            email=tls.email,
-            dns_provider=tls.dns_provider,
+            email=tls.email or "",
+            dns_provider=tls.dns_provider or "",
             credentials=secret(tls.credentials_file),
+            server=tls.server,
+            authority=absolute(tls.ca_file) if tls.ca_file else "",
+            resolvers=tls.dns_resolvers,
             certificate=absolute(tls.certificate_file) if tls.certificate_file else "",
             key=secret(tls.key_file),
         ),
@@ -198,7 +189,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 absolute(item) if item.endswith(".vsix") else item for item in image.extensions
             ),
         ),
-        ai=_ai(document.ai, secret),
+        ai=ai.ai(document.ai, secret),
         local_port=document.local.port,
         users=tuple(
             User(
@@ -207,19 +198,12 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 limits=_limits(table.limits, everyone),
                 port=table.port,
                 suspended=table.suspended,
+                ai_token=table.ai_token,
+                ai=ai.limits(table.ai, everyones),
             )
             for name, table in document.users.items()
         ),
     )
-
-
-def _ai(table: schema.AiTable, secret: typing.Callable[[str | None], SecretFile | None]) -> Ai:
-    providers = tuple(
-        Provider(name, secret(entry.api_key_file), entry.base_url or "", entry.models)
-        for name, entry in table.providers.items()
-    )
-    first = next((f"{p.name}/{p.models[0]}" for p in providers if p.models), "")
-    return Ai(AiMode(table.mode), providers, table.model or first)
 
 
 def _limits(table: schema.LimitsTable, base: Limits) -> Limits:
@@ -264,7 +248,20 @@ def _conflicts(document: schema.Document, site: Site) -> Iterator[Fault]:
             taken = ports.setdefault(user.port, f"{where}.port")
             if taken != f"{where}.port":
                 yield Fault(f"{where}.port", f"{user.port} is already {taken}", "choose another")
-    yield from _ai_conflicts(site.ai)
+    yield from _tls_conflicts(document.tls)
+    yield from ai.faults(site.ai)
+
+
+def _tls_conflicts(table: schema.TlsTable) -> Iterator[Fault]:
+    needed = {
+        "acme": {"email": "ops@example.org", "dns_provider": "vultr"},
+        "files": {"certificate_file": "fullchain.pem", "key_file": "privkey.pem"},
+    }
+    for key, example in needed.get(table.mode, {}).items():
+        if getattr(table, key) is None:
+            yield Fault(
+                f"tls.{key}", f'missing, but tls.mode is "{table.mode}"', f'add {key} = "{example}"'
+            )
 
 
 def _soft_above_hard(where: str, limits: Limits) -> Iterator[Fault]:
@@ -272,20 +269,6 @@ def _soft_above_hard(where: str, limits: Limits) -> Iterator[Fault]:
         yield Fault(
             f"{where}.memory_soft", "larger than memory, the hard limit", "lower it or raise memory"
         )
-
-
-def _ai_conflicts(ai: Ai) -> Iterator[Fault]:
-    if ai.mode is not AiMode.OFF and not ai.providers:
-        yield Fault("ai.providers", f"empty, but ai.mode is {ai.mode}", "add one, or set mode off")
-    for provider in ai.providers:
-        where = f"ai.providers.{provider.name}"
-        if provider.base_url and not provider.models:
-            yield Fault(f"{where}.models", "empty, but needed with base_url", "name the models")
-        if not provider.base_url and provider.api_key is None:
-            yield Fault(where, "has neither api_key_file nor base_url", "add the file with its key")
-    owner = ai.model.partition("/")[0]
-    if ai.model and owner not in {provider.name for provider in ai.providers}:
-        yield Fault("ai.model", f'no provider "{owner}" is configured', "write PROVIDER/MODEL")
 
 
 def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:
@@ -304,12 +287,40 @@ def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:
         fault = _secret_fault(where, reference.path)
         if fault is not None:
             yield fault
+    if site.tls.mode is TlsMode.ACME:
+        yield from _acme_faults(site.tls)
     for item in site.image.extensions:
         if item.endswith(".vsix") and not Path(item).is_file():
             yield Fault("image.extensions", f"there is no file {item}", "check the path")
 
 
+def _acme_faults(tls: Tls) -> Iterator[Fault]:
+    if tls.authority and not Path(tls.authority).is_file():
+        yield Fault("tls.ca_file", f"there is no file {tls.authority}", "mend the path")
+    if tls.credentials is None:
+        return
+    where, path = "tls.credentials_file", tls.credentials.path
+    content = _content(where, path)
+    if isinstance(content, Fault):
+        yield content
+        return
+    try:
+        secrets.variables(content.decode(errors="replace"))
+    except ConfigError as error:
+        yield Fault(where, f"{path}: {error.what.rstrip('.')}", "write one NAME=value per line")
+
+
 def _secret_fault(where: str, path: str) -> Fault | None:
+    content = _content(where, path)
+    if isinstance(content, Fault):
+        return content
+    if b"\0" in content or len(content.strip().splitlines()) != 1:
+        return Fault(where, f"{path} is not one line of text", "keep only the secret in it")
+    return None
+
+
+def _content(where: str, path: str) -> bytes | Fault:
+    """What is in the file of a secret, or why it cannot be one."""
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
@@ -321,6 +332,4 @@ def _secret_fault(where: str, path: str) -> Fault | None:
         return Fault(where, f"{path} is too large for a secret", "check the path")
     if not content.strip():
         return Fault(where, f"{path} is empty", "write the secret into it")
-    if b"\0" in content or len(content.strip().splitlines()) != 1:
-        return Fault(where, f"{path} is not one line of text", "keep only the secret in it")
-    return None
+    return content

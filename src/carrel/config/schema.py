@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from carrel.core import names
-from carrel.core.site import GIB, KIB, MIB
+from carrel.core.site import GIB, KIB, LETS_ENCRYPT, MIB
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])(?:i?B)?", re.IGNORECASE)
 UNITS = {"K": KIB, "M": MIB, "G": GIB}
@@ -27,6 +27,10 @@ IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]*")
 PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}")
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+HTTPS_URL = re.compile(r"https://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
+DNS_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+RESOLVER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 PATH = re.compile(r"[^\x00-\x1f\x7f\"'\\$;:{}%,*?\[\]]+")
 ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 # Free of what HTML, the templates of the sign-in form (i18next) or a command line would read.
@@ -124,6 +128,14 @@ Line = Annotated[
     Field(max_length=120),
     matching(WORDS, "one line of words", 'use no line break and none of < > { } $ ` " \\'),
 ]
+SecureUrl = Annotated[str, matching(HTTPS_URL, "an HTTPS address", "write https://… in full")]
+Email = Annotated[str, matching(EMAIL, "an address", 'write it like "ops@example.org"')]
+DnsProvider = Annotated[
+    str, matching(DNS_PROVIDER, "a DNS provider", 'write its code in lego, like "vultr"')
+]
+Resolver = Annotated[str, matching(RESOLVER, "a resolver", 'write it like "9.9.9.9:53"')]
+Money = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Hash = Annotated[str, AfterValidator(argon2_hash)]
 
 
@@ -150,9 +162,22 @@ class TlsTable(Strict):
         "local",
         description="acme: Let's Encrypt by DNS-01; files: your own; local: Carrel's own authority",
     )
-    email: str = Field("", description="acme: whom the authority warns")
-    dns_provider: str = Field("", description="acme: the DNS provider's name in lego")
-    credentials_file: Path | None = Field(None, description="acme: environment file for lego")
+    email: Email | None = Field(None, description="acme: the account's address at the authority")
+    dns_provider: DnsProvider | None = Field(
+        None, description="acme: the DNS provider's code in lego; `lego dnshelp` lists them"
+    )
+    credentials_file: Path | None = Field(
+        None, description="acme: lines NAME=value for lego; `lego dnshelp -c PROVIDER` says which"
+    )
+    server: SecureUrl = Field(LETS_ENCRYPT, description="acme: the authority's directory")
+    ca_file: Path | None = Field(
+        None, description="acme: PEM root of a private authority, for its own HTTPS"
+    )
+    dns_resolvers: tuple[Resolver, ...] = Field(
+        (),
+        description="acme: HOST:PORT of the resolvers to ask whether a record is there, instead of "
+        "the name servers of the zone",
+    )
     certificate_file: Path | None = Field(None, description="files: the full chain, PEM")
     key_file: Path | None = Field(None, description="files: the private key, PEM")
 
@@ -190,12 +215,52 @@ class StorageTable(Strict):
     base: Path = Field("/var/lib/vscode", description="holds one directory per user")
 
 
+class PriceTable(Strict):
+    """What one model costs, in US dollars per million tokens."""
+
+    input: Money = Field(description="what is read")
+    output: Money = Field(description="what is written")
+    cached_input: Money | None = Field(
+        None, description="what is read from the provider's cache; default: as input"
+    )
+    cache_write: Money | None = Field(
+        None, description="what goes into that cache; default: as input"
+    )
+    max_output: Tokens | None = Field(None, description="tokens that the model writes at most")
+    context: Tokens | None = Field(None, description="tokens that the model reads at most")
+
+
 class ProviderTable(Strict):
     """One AI provider."""
 
     api_key_file: Path | None = Field(None, description="file with the key, nothing else in it")
-    base_url: Url | None = Field(None, description="for any OpenAI-compatible server")
-    models: tuple[Model, ...] = Field((), description="models to offer; needed with base_url")
+    base_url: Url | None = Field(None, description="for any server that speaks `wire`")
+    models: tuple[Model, ...] = Field(
+        (), description="models to offer; needed with base_url; default: those with a known price"
+    )
+    wire: Literal["openai", "anthropic"] | None = Field(
+        None, description="what the server speaks; default: openai, for anthropic its own"
+    )
+    prices: dict[Model, PriceTable] = Field(
+        default_factory=dict, description="by model; beat the prices that Carrel knows"
+    )
+
+
+class AiLimitsTable(Strict):
+    """What may be spent at the gateway. Days and months are UTC's."""
+
+    money_per_day: Money | None = Field(None, description="US dollars")
+    money_per_month: Money | None = Field(None, description="US dollars")
+    tokens_per_day: Tokens | None = Field(None, description="read and written")
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="for one person 120 by default"
+    )
+    concurrent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="requests at once; for one person 16 by default"
+    )
+    request_size: Annotated[int, BeforeValidator(size), Field(ge=KIB, le=GIB)] | None = Field(
+        None, description="of one request; for one person 32M by default"
+    )
 
 
 class AiTable(Strict):
@@ -209,6 +274,24 @@ class AiTable(Strict):
     model: Model | None = Field(None, description="what opencode starts with, PROVIDER/MODEL")
     providers: dict[ProviderName, ProviderTable] = Field(
         default_factory=dict, description="by the name that opencode knows them by"
+    )
+    aliases: dict[Model, Model] = Field(
+        default_factory=dict, description="gateway: other names of models, for PROVIDER/MODEL"
+    )
+    limits: AiLimitsTable = Field(
+        default_factory=AiLimitsTable, description="gateway: for each person"
+    )
+    total: AiLimitsTable = Field(
+        default_factory=AiLimitsTable, description="gateway: for all together"
+    )
+    unpriced: Literal["refuse", "free"] = Field(
+        "refuse", description="gateway: what happens to a request for a model without a price"
+    )
+    when_full: Literal["stop", "serve"] = Field(
+        "stop", description="gateway: what it does while its books cannot be written"
+    )
+    allow_own_keys: bool = Field(
+        default=False, description="let people sign in to providers with keys of their own"
     )
 
 
@@ -226,9 +309,13 @@ class UserTable(Strict):
     )
     password_hash: Hash | None = Field(None, repr=False, description="the argon2 hash itself")
     limits: LimitsTable = Field(default_factory=LimitsTable, description="override [limits]")
+    ai: AiLimitsTable = Field(default_factory=AiLimitsTable, description="override [ai.limits]")
     port: Port | None = Field(None, description="also listen on 127.0.0.1:PORT, for an SSH tunnel")
     suspended: bool = Field(
         default=False, description="keep the workspace stopped; `carrel user suspend` sets it"
+    )
+    ai_token: int = Field(
+        1, ge=1, description="the number of the user's token; `carrel ai key rotate` raises it"
     )
 
 

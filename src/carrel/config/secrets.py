@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import assert_never
 
 import argon2
 
 from carrel.config.schema import ARGON2
-from carrel.core.resources import Entry, Form
+from carrel.core.resources import Entry, Form, Token
 from carrel.core.site import SecretFile, Site
 from carrel.errors import ConfigError
+
+VARIABLE = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*)=(?:(["'])(.*)\2|(.*))""")
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """No letter that looks like another one."""
@@ -34,6 +38,11 @@ def value(reference: SecretFile) -> str:
         ) from error
 
 
+def value_if_any(reference: SecretFile) -> str:
+    """The secret itself, or nothing where there is no such file."""
+    return value(reference) if Path(reference.path).exists() else ""
+
+
 def references(site: Site) -> frozenset[SecretFile]:
     """Every secret that workspaces of `site` are made from."""
     passwords = (user.password for user in site.users)
@@ -43,9 +52,34 @@ def references(site: Site) -> frozenset[SecretFile]:
 
 def fingerprints(wanted: Iterable[SecretFile], key: bytes) -> Mapping[SecretFile, str]:
     """A keyed hash per secret: equal values give equal hashes, and only `key` can make them."""
-    return {
-        ref: hmac.new(key, value(ref).encode(), hashlib.sha256).hexdigest()[:32] for ref in wanted
-    }
+    return {ref: _keyed(key, value_if_any(ref))[:32] for ref in wanted}
+
+
+def _keyed(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def token(reference: Token) -> str:
+    """The token itself. Nobody without the key can tell one user's from another's, or the next."""
+    key = bytes.fromhex(value(reference.key))
+    return _keyed(key, f"AI token {reference.turn} of {reference.user}")
+
+
+def variables(text: str) -> Mapping[str, str]:
+    """The variables of an environment file: lines NAME=value, in quotes or not; ConfigError if not.
+
+    No fault repeats a line: there are secrets in it.
+    """
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip().removeprefix("export ").lstrip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = VARIABLE.fullmatch(stripped)
+        if match is None:
+            raise ConfigError(f"Line {number} of the credentials is not NAME=value.")
+        found[match[1]] = match[3] if match[3] is not None else match[4]
+    return found
 
 
 def password_hash(text: str) -> str:
@@ -75,12 +109,22 @@ def environment_file(entries: Iterable[Entry], existing: str = "") -> str:
 
 
 def _resolved(entry: Entry, old: str | None) -> str:
-    if entry.source is None:
-        return entry.given.value if entry.given else ""
-    text = value(entry.source)
-    if entry.form is Form.AS_IS:
-        return text
-    return old if old is not None and matches(old, text) else password_hash(text)
+    match entry.source:
+        case None:
+            return entry.given.value if entry.given else ""
+        case Token():
+            text = token(entry.source)
+        case SecretFile():
+            text = value_if_any(entry.source) if entry.form is Form.IF_ANY else value(entry.source)
+    match entry.form:
+        case Form.AS_IS | Form.IF_ANY:
+            return text
+        case Form.SHA256:
+            return hashlib.sha256(text.encode()).hexdigest()
+        case Form.PASSWORD_HASH:
+            return old if old is not None and matches(old, text) else password_hash(text)
+        case _:
+            assert_never(entry.form)
 
 
 def new_password() -> str:

@@ -28,12 +28,14 @@ processes = 1024
 base = "{storage}"            # one directory per user: workspace, config, home
 
 {where}
-# The AI agent. With "shared-keys" the keys are in every workspace's environment, where its user can
-# read them: set a spending limit at the provider.
+# The AI agent. With "gateway" keys stay on the host, and what people spend is counted and limited.
+# With "shared-keys" the keys are in every workspace's environment, where its user can read them.
 [ai]
-mode = "off"                     # shared-keys | off
-# [ai.providers.anthropic]
-# api_key_file = "secrets/anthropic"
+mode = "gateway"                 # gateway | shared-keys | off
+# [ai.limits]                    # for each person, in US dollars; carrel ai usage shows who used what
+# money_per_day = 5.0
+# [ai.providers.anthropic]       # `carrel ai key add anthropic` writes this
+# api_key_file = "secrets/ai-anthropic"
 # [ai.providers.mine]            # any OpenAI-compatible server
 # base_url = "https://llm.example.org/v1"
 # api_key_file = "secrets/mine"
@@ -51,6 +53,10 @@ port = {port}                      # carrel up listens on 127.0.0.1 only
 SERVER = """\
 [tls]                            # the certificate for the domain and all names below it
 mode = "local"                   # local: Carrel's own authority, which browsers have to be told to trust
+# mode = "acme"                  # acme: from Let's Encrypt, renewed by itself; docs/how-to/server.md
+# email = "ops@example.org"
+# dns_provider = "vultr"         # any that `lego dnshelp` lists
+# credentials_file = "secrets/vultr"   # lines NAME=value, as `lego dnshelp -c vultr` says
 # mode = "files"                 # files: a wildcard certificate that you have
 # certificate_file = "/etc/ssl/code.example.org/fullchain.pem"
 # key_file = "/etc/ssl/code.example.org/privkey.pem"

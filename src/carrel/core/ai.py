@@ -1,4 +1,4 @@
-"""Decides what opencode is told: which providers and models exist, and nothing else.
+"""Decides what opencode is told: which providers and models exist, and what it asks before it does.
 
 The managed configuration at /etc/opencode beats the user's own and the project's. Without
 `enabled_providers` opencode offers hosted models for free, and prompts would leave the server.
@@ -6,11 +6,23 @@ The managed configuration at /etc/opencode beats the user's own and the project'
 
 from __future__ import annotations
 
+from carrel.core import gateway, names
+from carrel.core.gateway import Upstream
 from carrel.core.names import api_key_variable
 from carrel.core.resources import Entry
-from carrel.core.site import Ai, AiMode, Provider
+from carrel.core.site import Ai, AiMode, Provider, Wire
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+ASKED_BEFORE = (
+    *("rm", "rmdir", "unlink", "shred", "truncate", "find * -delete", "find * -exec rm"),
+    *("git push", "git clean", "git reset --hard", "git branch -D", "git stash drop"),
+    *("git checkout --", "git restore", "git rm"),
+    *("npm publish", "npx * publish", "pnpm publish", "yarn publish", "twine upload", "uv publish"),
+    *("cargo publish", "gem push", "docker push", "podman push", "gh", "glab"),
+    *("ssh", "scp", "sftp", "rsync", "ftp", "nc", "socat"),
+)
+"""The beginnings of commands that delete, or that carry something out of the workspace."""
 
 
 def usable_providers(ai: Ai) -> tuple[Provider, ...]:
@@ -29,17 +41,69 @@ def key_entries(ai: Ai) -> tuple[Entry, ...]:
 
 def agent_config(ai: Ai) -> Json:
     """The managed opencode.json."""
-    providers = usable_providers(ai)
+    if ai.mode is AiMode.GATEWAY:
+        offered: dict[str, Json] = {p.name: _through_gateway(p) for p in _upstreams(ai)}
+        model = gateway.default_model(ai)
+    else:
+        offered = {provider.name: _provider(provider) for provider in usable_providers(ai)}
+        model = ai.model if offered else ""
     config: dict[str, Json] = {
         "autoupdate": False,
         "share": "disabled",
-        "enabled_providers": [provider.name for provider in providers],
-        "provider": {provider.name: _provider(provider) for provider in providers},
+        "permission": permissions(),
+        **_providers(ai, offered),
+        "provider": offered,
     }
-    if providers and ai.model:
-        config["model"] = ai.model
-        config["small_model"] = ai.model
+    if model:
+        config["model"] = model
+        config["small_model"] = model
     return config
+
+
+def _providers(ai: Ai, offered: dict[str, Json]) -> dict[str, Json]:
+    if ai.mode is AiMode.GATEWAY and ai.allow_own_keys:
+        # All but opencode's own, which would take prompts from everybody, without a key.
+        return {"disabled_providers": ["opencode"]}
+    return {"enabled_providers": list(offered)}
+
+
+def _upstreams(ai: Ai) -> tuple[Upstream, ...]:
+    """The gateway's providers; before there is one, its own voice, which says what to do."""
+    return gateway.upstreams(ai) or (gateway.VOICE,)
+
+
+def _through_gateway(provider: Upstream) -> Json:
+    models = [model for model, _ in provider.models]
+    return {
+        "name": provider.name.capitalize(),
+        "npm": _library(provider),
+        # Of providers that it knows, opencode would offer every model there is.
+        "whitelist": list(models),
+        "models": {model: {} for model in models},
+        "options": {
+            "baseURL": f"{names.AI_ADDRESS}/{provider.name}/v1",
+            "apiKey": f"{{env:{names.AI_TOKEN}}}",
+        },
+    }
+
+
+def _library(provider: Upstream) -> str:
+    """Which of opencode's built-in libraries speaks the provider's language."""
+    return "@ai-sdk/anthropic" if provider.wire is Wire.ANTHROPIC else "@ai-sdk/openai-compatible"
+
+
+def permissions() -> Json:
+    """What the agent asks a person about; everything else it does by itself.
+
+    The last rule that fits counts. `rm *` is also `rm` alone. It is a question for people, not a
+    wall: whoever wants to get around it can, and what holds a workspace in is its container.
+    """
+    asked: dict[str, Json] = {f"{command} *": "ask" for command in ASKED_BEFORE}
+    return {
+        "bash": {"*": "allow", **asked},
+        # /tmp is the workspace's own, and where programs put what they need for a moment.
+        "external_directory": {"*": "ask", "/tmp/*": "allow"},  # noqa: S108 - inside the container
+    }
 
 
 def _provider(provider: Provider) -> Json:

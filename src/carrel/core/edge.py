@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from carrel.core import names
+from carrel.core import certificate, names
 from carrel.core.headers import Transport
 from carrel.core.machine import Machine
 from carrel.core.site import Site, TlsMode
@@ -123,14 +123,14 @@ def local_edge(site: Site, layout: names.LocalLayout, machine: Machine) -> Edge:
 
 def host_edge(site: Site, layout: names.HostLayout, machine: Machine) -> Edge:
     """The edge of a server: a part of the operator's nginx, on the usual ports."""
-    own = site.tls.mode is TlsMode.FILES and site.tls.key is not None
+    bundle = certificate.bundle(site, layout)
     return Edge(
         domain=site.domain,
         listen=("443", "[::]:443") if machine.ipv6 else ("443",),
         server=GuestServer(("80", "[::]:80") if machine.ipv6 else ("80",)),
         sockets=layout.sockets,
-        certificate=site.tls.certificate if own else f"{layout.tls}/site.crt",
-        key=site.tls.key.path if own and site.tls.key else f"{layout.tls}/site.key",
+        certificate=bundle.path if bundle else f"{layout.tls}/site.crt",
+        key=bundle.path if bundle else f"{layout.tls}/site.key",
         pages=layout.pages,
         kept=layout.nginx_kept,
         transport=Transport.LOCAL if site.tls.mode is TlsMode.LOCAL else Transport.PUBLIC,

@@ -43,24 +43,18 @@ class Shortfall:
 
 def host_shortfalls(site: Site) -> tuple[Shortfall, ...]:
     """What a server cannot keep of `site` in this version."""
-    found = []
-    if site.tls.mode is TlsMode.ACME:
-        found.append(
-            Shortfall(
-                'tls.mode = "acme" is not in this version',
-                'a certificate of the local authority; "files" takes one of your own',
-            )
-        )
-    return (*found, *_gateway(site))
+    return _shared_keys(site)
 
 
-def _gateway(site: Site) -> tuple[Shortfall, ...]:
-    if site.ai.mode is not AiMode.GATEWAY:
+def _shared_keys(site: Site) -> tuple[Shortfall, ...]:
+    """The risk that the operator took (R16): said, because it is a promise that does not hold."""
+    if site.ai.mode is not AiMode.SHARED_KEYS:
         return ()
     return (
         Shortfall(
-            'ai.mode = "gateway" is not in this version',
-            'AI is off; "shared-keys" works today',
+            'ai.mode = "shared-keys" puts the keys of the providers into every workspace, where its '
+            "user, and whatever an agent runs there, can read them",
+            'set spending limits at the provider; "gateway" keeps the keys on the host',
         ),
     )
 
@@ -94,4 +88,4 @@ def local_shortfalls(site: Site, machine: Machine) -> tuple[Shortfall, ...]:
         found.append(
             Shortfall("tls.mode = files is for servers", "a certificate of the local authority")
         )
-    return (*found, *_gateway(site))
+    return (*found, *_shared_keys(site))

@@ -28,7 +28,16 @@ EDITOR_SOCKET = "editor.sock"
 AGENT_CONFIG = "/etc/opencode"
 SIGN_IN_WORDS = "sign-in.json"
 """What the sign-in form says; beside the agent's configuration, because people cannot write there."""
+AI_RUN = "/run/carrel-ai"
+"""Where a workspace finds the socket of the AI gateway, read-only."""
+AI_SOCKET = "ai.sock"
+AI_ADDRESS = "http://127.0.0.1:4141"
+"""The same, for programs inside: the image's entrypoint forwards it."""
+AI_TOKEN = "CARREL_AI_TOKEN"  # noqa: S105 - the name of a variable
+"""The environment variable with what the gateway knows a user by."""
 MANIFEST = "/opt/carrel/manifest.json"
+
+SECRET_KEY = "fingerprint.key"  # noqa: S105 - the name of a file
 
 LABEL_SITE = "carrel.site"
 LABEL_USER = "carrel.user"
@@ -39,6 +48,11 @@ IMAGE_NAME = "localhost/carrel/workspace"
 def site_id(config_path: str) -> str:
     """A short id that tells the sites of one machine apart, from the configuration's full path."""
     return hashlib.sha256(config_path.encode()).hexdigest()[:8]
+
+
+def certificate_source(mode: str, *origin: str) -> str:
+    """A name for where a certificate comes from: other names or another authority, another source."""
+    return f"{mode}-{hashlib.sha256(chr(0).join(origin).encode()).hexdigest()[:12]}"
 
 
 def image_reference(digest: str) -> str:
@@ -66,6 +80,11 @@ def secrets_name(user: str) -> str:
     return f"{user}.env"
 
 
+def token_variable(user: str) -> str:
+    """Under which name the gateway's secrets have the hash of a user's token."""
+    return f"TOKEN_{user.upper()}"
+
+
 def workspace_service(user: str) -> str:
     """Supervisord's name for a user's workspace."""
     return f"workspace-{user}"
@@ -86,9 +105,18 @@ def workspace_user(running: str) -> str | None:
 
 
 EDGE_SERVICE = "edge"
+GATEWAY = "gateway"
+"""The AI gateway, as commands and supervisord call it."""
+GATEWAY_UNIT = "carrel-gateway.service"
+GATEWAY_ACCOUNT = "carrel-gateway"
 NETWORK_UNIT = "carrel-network.service"
 SLICE = "carrel.slice"
 NGINX_UNIT = "nginx.service"
+CERTIFICATE_UNIT = "carrel-certificate.service"
+CERTIFICATE_TIMER = "carrel-certificate.timer"
+CERTIFICATE_PATH = "carrel-certificate.path"
+CERTIFICATE_STATE = "carrel-certificate"
+"""What systemd calls the unit's own state; lego's files are in there."""
 FIREWALL_UNIT = "nftables.service"
 """The operator's, as Debian calls them."""
 RUNTIME_DIRECTORY = "user/{uid}"
@@ -162,6 +190,11 @@ class LocalLayout:
         return f"{self.state}/state.json"
 
     @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
+
+    @property
     def run(self) -> str:
         """Sockets of the site."""
         return f"{self.runtime}/{self.site}"
@@ -178,6 +211,15 @@ class LocalLayout:
     def editor_socket(self, user: str) -> str:
         """The Unix socket on which the user's code-server listens."""
         return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
+
+    @property
+    def ai_sockets(self) -> str:
+        """One directory per user, with the socket on which the gateway listens for them."""
+        return f"{self.run}/ai"
+
+    def ai_directory(self, user: str) -> str:
+        """Mounted into the user's container as /run/carrel-ai."""
+        return f"{self.ai_sockets}/{user}"
 
     @property
     def supervisor_config(self) -> str:
@@ -224,9 +266,39 @@ class LocalLayout:
         """The managed configuration of opencode, mounted read-only at /etc/opencode."""
         return f"{self.state}/agent"
 
+    @property
+    def secrets(self) -> str:
+        """One environment file per user, and the gateway's."""
+        return f"{self.state}/secrets"
+
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.state}/secrets/{secrets_name(user)}"
+        return f"{self.secrets}/{secrets_name(user)}"
+
+    @property
+    def secret_key(self) -> str:
+        """What fingerprints and tokens are made with."""
+        return f"{self.state}/{SECRET_KEY}"
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's own directory."""
+        return f"{self.state}/{GATEWAY}"
+
+    @property
+    def gateway_config(self) -> str:
+        """What the gateway is told, without secrets."""
+        return f"{self.state}/gateway.json"
+
+    @property
+    def gateway_secrets(self) -> str:
+        """The providers' keys and the hashes of the users' tokens."""
+        return f"{self.secrets}/{GATEWAY}.env"
+
+    @property
+    def gateway_admin(self) -> str:
+        """The gateway's socket for metrics and health."""
+        return f"{self.run}/{GATEWAY}/admin.sock"
 
     @property
     def logs(self) -> str:
@@ -262,11 +334,18 @@ class HostLayout:
     units: str = "/etc/systemd/system"
     nginx: str = "/etc/nginx/conf.d/carrel.conf"
     web_group: str = "www-data"
+    private: str = "/var/lib/private"
+    """Where systemd keeps the state of units that have no account of their own."""
 
     @property
     def journal(self) -> str:
         """The record of what Carrel made."""
         return f"{self.state}/state.json"
+
+    @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
 
     @property
     def steps(self) -> str:
@@ -298,6 +377,15 @@ class HostLayout:
         """Local authority and certificate."""
         return f"{self.state}/tls"
 
+    def bundle(self, source: str) -> str:
+        """The certificate from one source, with its key; another source has another file."""
+        return f"{self.tls}/{source}.pem"
+
+    @property
+    def obtained(self) -> str:
+        """What carrel-certificate.service keeps: the account at the authority, what it got last."""
+        return f"{self.private}/{CERTIFICATE_STATE}"
+
     @property
     def agent(self) -> str:
         """The managed configuration of opencode, mounted read-only at /etc/opencode."""
@@ -313,9 +401,48 @@ class HostLayout:
         return f"{self.secrets}/{secrets_name(user)}"
 
     @property
+    def secret_key(self) -> str:
+        """What fingerprints and tokens are made with."""
+        return f"{self.state}/{SECRET_KEY}"
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's own directory."""
+        return f"{self.state}/{GATEWAY}"
+
+    @property
+    def gateway_config(self) -> str:
+        """What the gateway is told, without secrets."""
+        return f"{self.state}/gateway.json"
+
+    @property
+    def gateway_secrets(self) -> str:
+        """The providers' keys and the hashes of the users' tokens."""
+        return f"{self.secrets}/{GATEWAY}.env"
+
+    @property
+    def gateway_admin(self) -> str:
+        """The gateway's socket for metrics and health; its directory is systemd's RuntimeDirectory."""
+        return f"{self.runtime}/{GATEWAY_ACCOUNT}/admin.sock"
+
+    @property
+    def ai_sockets(self) -> str:
+        """One directory per user, with the socket on which the gateway listens for them."""
+        return f"{self.runtime}/carrel-ai"
+
+    def ai_directory(self, user: str) -> str:
+        """A small file system of its own, mounted into the user's container as /run/carrel-ai."""
+        return f"{self.ai_sockets}/{user}"
+
+    @property
     def network(self) -> str:
         """Rules of nftables: what workspaces cannot reach."""
         return f"{self.state}/network.nft"
+
+    @property
+    def nginx_config(self) -> str:
+        """The file that nginx reads for us, among the operator's own."""
+        return self.nginx
 
     @property
     def nginx_kept(self) -> str:

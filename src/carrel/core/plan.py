@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from carrel.core.resources import (
     Account,
+    Bundle,
     Certificate,
     Directory,
     File,
@@ -101,7 +102,7 @@ def outlives(resource: Resource) -> bool:
             return True
         case Directory(holds=holds):
             return holds is Holds.DATA
-        case File() | Secret() | Certificate() | Service() | Include() | Unit():
+        case File() | Secret() | Certificate() | Bundle() | Service() | Include() | Unit():
             return False
 
 
@@ -118,7 +119,7 @@ def title(resource: Resource) -> str:
             words = f"secrets {path}"
         case Include(path=path):
             words = f"nginx configuration {path}"
-        case Certificate(names=names):
+        case Certificate(names=names) | Bundle(names=names):
             words = f"certificate for {', '.join(names)}"
         case Image(reference=reference):
             words = f"image {reference}"

@@ -63,18 +63,32 @@ class Form(StrEnum):
     """How a secret's value is written."""
 
     AS_IS = "as it is"
+    IF_ANY = "as it is, or nothing where there is no such file"
     PASSWORD_HASH = "argon2 hash"  # noqa: S105 - the name of a form
+    SHA256 = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a user is known by to the AI gateway: made from a key, and written down nowhere else.
+
+    `turn`: another number makes another token, and the old one worthless.
+    """
+
+    user: str
+    turn: int
+    key: SecretFile
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One variable of an environment file, from a file or from a hash in the configuration.
+    """One variable of an environment file, from a file, a token, or a hash in the configuration.
 
     `given` does not count in comparisons: it is never recorded, and the fingerprint covers it.
     """
 
     variable: str
-    source: SecretFile | None
+    source: SecretFile | Token | None
     form: Form = Form.AS_IS
     given: PasswordHash | None = field(default=None, compare=False, repr=False)
 
@@ -103,6 +117,20 @@ class Certificate:
     owner: str
     names: tuple[str, ...]
     public_copy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A certificate for `names` from elsewhere, with its chain and key in one file.
+
+    `unit` brings it, and renews it from then on; `folder` is where it keeps what it needs for that,
+    or empty.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    unit: str
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +195,12 @@ class Unit:
     on_change: OnChange = OnChange.RESTART
 
 
-Resource = Account | Directory | File | Secret | Certificate | Image | Include | Service | Unit
+Resource = (
+    Account | Directory | File | Secret | Certificate | Bundle | Image | Include | Service | Unit
+)
 
 ORDER: tuple[type, ...] = (
-    Account, Directory, File, Secret, Certificate, Image, Unit, Include, Service,
+    Account, Directory, File, Secret, Certificate, Bundle, Image, Unit, Include, Service,
 )  # fmt: skip
 """What must exist before what."""
 
@@ -187,7 +217,9 @@ def key(resource: Resource) -> tuple[int, str]:
         case Unit(name=name):
             # What is mounted comes before what runs on it.
             identity = name if name.endswith(".mount") else f"~{name}"
-        case Directory(path=path) | File(path=path) | Secret(path=path) | Include(path=path):
+        case Directory(path=path) | File(path=path) | Secret(path=path):
+            identity = path
+        case Include(path=path) | Bundle(path=path):
             identity = path
         case Certificate(directory=directory):
             identity = directory

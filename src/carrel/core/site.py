@@ -38,6 +38,9 @@ class Limits:
     processes: int = 1024
 
 
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
 class Language(StrEnum):
     """What the pages of the edge speak."""
 
@@ -70,6 +73,11 @@ class Tls:
     email: str = ""
     dns_provider: str = ""
     credentials: SecretFile | None = None
+    server: str = LETS_ENCRYPT
+    authority: str = ""
+    """A file with the root of the ACME server's own HTTPS; empty: one that the world trusts."""
+    resolvers: tuple[str, ...] = ()
+    """Who alone is asked whether a record is there; empty: the name servers of the zone."""
     certificate: str = ""
     key: SecretFile | None = None
 
@@ -91,14 +99,70 @@ class AiMode(StrEnum):
     OFF = "off"
 
 
+class Wire(StrEnum):
+    """The language that a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in nano-dollars per million tokens, and how much it takes at once.
+
+    `max_output` and `context` are tokens; 0: nobody said.
+    """
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    max_output: int = 0
+    context: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AiLimits:
+    """What a person, or all together, may spend at the gateway, in nano-dollars. None: no limit."""
+
+    money_per_day: int | None = None
+    money_per_month: int | None = None
+    tokens_per_day: int | None = None
+    requests_per_minute: int | None = None
+    concurrent: int | None = None
+    request_size: int | None = None
+    """Bytes of one request's body."""
+
+
+EVERYONE = AiLimits(requests_per_minute=120, concurrent=16, request_size=32 * MIB)
+"""Each person's limits when the configuration says nothing; an agent at work stays far below."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One AI provider. With `base_url` it is any OpenAI-compatible server."""
+    """One AI provider. With `base_url` it is any server that speaks `wire`."""
 
     name: str
     api_key: SecretFile | None = None
     base_url: str = ""
     models: tuple[str, ...] = ()
+    wire: Wire = Wire.OPENAI
+    prices: tuple[tuple[str, Price], ...] = ()
+    """The configuration's own, by model; they beat the shipped ones."""
+
+
+class Unpriced(StrEnum):
+    """What happens to a request for a model without a price."""
+
+    REFUSE = "refuse"
+    FREE = "free"
+
+
+class WhenFull(StrEnum):
+    """What the gateway does while its books cannot be written."""
+
+    STOP = "stop"
+    SERVE = "serve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +172,12 @@ class Ai:
     mode: AiMode = AiMode.OFF
     providers: tuple[Provider, ...] = ()
     model: str = ""
+    aliases: tuple[tuple[str, str], ...] = ()
+    """Other names of models, each for a PROVIDER/MODEL."""
+    total: AiLimits = field(default_factory=AiLimits)
+    unpriced: Unpriced = Unpriced.REFUSE
+    when_full: WhenFull = WhenFull.STOP
+    allow_own_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +190,9 @@ class User:
     port: int | None = None
     suspended: bool = False
     """Whether the workspace is stopped until the operator says otherwise; the data stay."""
+    ai_token: int = 1
+    """Which of the tokens that the AI gateway knows the user by: another number, another token."""
+    ai: AiLimits = EVERYONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +207,11 @@ class Site:
     image: ImageRecipe = field(default_factory=ImageRecipe)
     ai: Ai = field(default_factory=Ai)
     local_port: int = 8443
+
+    @property
+    def has_gateway(self) -> bool:
+        """Whether people's agents speak to the AI gateway."""
+        return self.ai.mode is AiMode.GATEWAY
 
     def user(self, name: str) -> User | None:
         """The user called `name`, or None."""

@@ -61,6 +61,8 @@ class Placement:
     agent: str
     """The directory with the managed configuration of opencode."""
     secrets_file: str
+    ai: str
+    """The directory with the gateway's socket for this user; used if the site has a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def container(site: Site, user: User, placement: Placement, machine: Machine) ->
             Mount(paths.config, names.SETTINGS),
             Mount(placement.sockets, names.RUN),
             Mount(placement.agent, names.AGENT_CONFIG, read_only=True),
+            *_ai(site, placement),
         ),
         temporary=temporary(user.limits),
         environment_files=_environment_files(placement),
@@ -123,6 +126,13 @@ def container(site: Site, user: User, placement: Placement, machine: Machine) ->
             f"--i18n={names.AGENT_CONFIG}/{names.SIGN_IN_WORDS}",
         ),
     )
+
+
+def _ai(site: Site, placement: Placement) -> tuple[Mount, ...]:
+    """The gateway's socket. Read-only is enough to connect to it, and nobody can put another there."""
+    if not site.has_gateway:
+        return ()
+    return (Mount(placement.ai, names.AI_RUN, read_only=True),)
 
 
 def _environment_files(placement: Placement) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
 from carrel.errors import ConfigError
-from carrel.operations.place import Place
+from carrel.operations.place import Place, title
 from carrel.operations.site import Opened
 
 
@@ -48,18 +48,19 @@ def _works(opened: Opened, name: str) -> bool:
 
 
 def wait(opened: Opened) -> None:
-    """Return when the edge and every workspace answer; `NotReady` with its log otherwise."""
+    """Return when everything answers; `NotReady` with its log otherwise."""
     users = (user.name for user in opened.site.users if not user.suspended)
-    for name in (names.EDGE_SERVICE, *users):
+    gateway = (names.GATEWAY,) if opened.site.has_gateway else ()
+    for name in (names.EDGE_SERVICE, *gateway, *users):
         wait_for(opened, name)
 
 
 def wait_for(opened: Opened, name: str) -> None:
-    """Return when one workspace, or the edge, answers."""
+    """Return when one workspace, the edge or the gateway answers."""
     until(
         partial(opened.place.answers, opened.site, name),
         seconds=opened.place.ready_seconds,
-        what="The edge (nginx)" if name == names.EDGE_SERVICE else f"The workspace of {name}",
+        what=title(name),
         fix=f"see `carrel logs {name}`",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets as randomness
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from carrel.backends.local import ALIVE, Local
 from carrel.backends.protocol import Told
 from carrel.config import secrets
 from carrel.core import names
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall, local_shortfalls
 from carrel.core.names import LocalLayout
 from carrel.core.plan import diff, keep
 from carrel.core.resources import Image, Secret, Service, State
-from carrel.core.site import Site
+from carrel.core.site import SecretFile, Site, TlsMode
 from carrel.errors import NotReady
 from carrel.operations import preflight
 from carrel.operations.place import Condition, Running, Say
@@ -56,6 +58,16 @@ class LocalPlace:
     def authority(self) -> str:
         """Beside the configuration."""
         return str(self.config.resolve().parent / "ca.crt")
+
+    @property
+    def bring(self) -> str:
+        """`carrel up`."""
+        return "up"
+
+    @property
+    def books(self) -> str:
+        """In the gateway's own directory."""
+        return self.layout.books
 
     @property
     def ready_seconds(self) -> float:
@@ -116,10 +128,8 @@ class LocalPlace:
             machine=machine,
             image=image,
             authority_copy=self.authority,
-            fingerprints=secrets.fingerprints(
-                secrets.references(site),
-                fingerprint_key(self.layout.state, Identity.of(self.layout.owner)),
-            ),
+            fingerprints=fingerprints(site, self.layout.secret_key, Identity.of(self.layout.owner)),
+            python=sys.executable,
         )
         return local.state(site, around)
 
@@ -132,6 +142,11 @@ class LocalPlace:
         preflight.check(site, self.layout, machine)
         self.local.check_port(site.local_port)
 
+    def certificate(self, site: Site) -> Served:
+        """Always of the local authority."""
+        del site
+        return Served(f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key", TlsMode.LOCAL)
+
     def port(self, site: Site) -> int:
         """The port of the configuration."""
         return site.local_port
@@ -142,11 +157,14 @@ class LocalPlace:
 
     def answers(self, site: Site, name: str) -> bool:
         """Whether it answers; raises `NotReady` with its log when supervisord has given it up."""
-        if name == names.EDGE_SERVICE:
-            service, alive = name, probe.port_open(site.local_port)
-        else:
-            service = names.workspace_service(name)
-            alive = probe.editor_alive(self.layout.editor_socket(name))
+        service = _service(name)
+        match name:
+            case names.EDGE_SERVICE:
+                alive = probe.port_open(site.local_port)
+            case names.GATEWAY:
+                alive = probe.healthy(self.layout.gateway_admin)
+            case _:
+                alive = probe.healthy(self.layout.editor_socket(name))
         if alive:
             return True
         program = self.local.supervisor.programs().get(service)
@@ -176,9 +194,17 @@ class LocalPlace:
         for user in site.users:
             program = programs.get(names.workspace_service(user.name))
             socket = self.layout.editor_socket(user.name)
-            alive = program is not None and probe.editor_alive(socket)
+            alive = program is not None and probe.healthy(socket)
             found[user.name] = _running(program, answers=alive)
+        if site.has_gateway:
+            alive = probe.healthy(self.layout.gateway_admin)
+            found[names.GATEWAY] = _running(programs.get(names.GATEWAY), answers=alive)
         return found
+
+    def cgroup(self, user: str) -> str:
+        """Podman makes one for each container, under a name of its own."""
+        del user
+        return ""
 
     def rest(self) -> None:
         """End supervisord and what podman keeps."""
@@ -186,8 +212,7 @@ class LocalPlace:
 
     def log(self, name: str, *, lines: int, follow: bool) -> int:
         """Hand a service's log to the terminal."""
-        service = name if name == names.EDGE_SERVICE else names.workspace_service(name)
-        path = self.layout.log(service)
+        path = self.layout.log(_service(name))
         if files.look(path) is None:
             raise NotReady(f"There is no log of {name} yet.", fix="start the site with `carrel up`")
         paths = [path]
@@ -207,6 +232,12 @@ class LocalPlace:
         return self.local.podman.execute(container, command, terminal=terminal)
 
 
+def _service(name: str) -> str:
+    """Supervisord's name for what commands call `name`."""
+    ours = name in {names.EDGE_SERVICE, names.GATEWAY}
+    return name if ours else names.workspace_service(name)
+
+
 def _running(program: ProgramState | None, *, answers: bool) -> Running:
     if program is None:
         return Running(Condition.STOPPED)
@@ -220,12 +251,17 @@ def _running(program: ProgramState | None, *, answers: bool) -> Running:
     return Running(condition, program.description)
 
 
-def fingerprint_key(directory: str, owner: Identity) -> bytes:
-    """What secrets' fingerprints are keyed with; a throw-away one before `directory` exists."""
-    path = f"{directory}/fingerprint.key"
+def fingerprints(site: Site, path: str, owner: Identity) -> Mapping[SecretFile, str]:
+    """The fingerprints of all secrets of `site`; `path` is the key that they are made with."""
+    key = _secret_key(path, owner)
+    return secrets.fingerprints({*secrets.references(site), SecretFile(path)}, key)
+
+
+def _secret_key(path: str, owner: Identity) -> bytes:
+    """The key; a throw-away one before its directory exists."""
     text = files.text(path)
     if text is None:
         text = randomness.token_hex(32)
-        if files.look(directory) is not None:
+        if files.look(path.rpartition("/")[0]) is not None:
             files.write(path, text, owner, 0o600)
     return bytes.fromhex(text)

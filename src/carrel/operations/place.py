@@ -14,7 +14,10 @@ from typing import Protocol
 
 from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
+from carrel.core import names
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall
+from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 
@@ -52,6 +55,17 @@ class Running:
     usage: Usage | None = None
 
 
+def title(name: str) -> str:
+    """What people call what the commands call `name`."""
+    match name:
+        case names.EDGE_SERVICE:
+            return "The edge (nginx)"
+        case names.GATEWAY:
+            return "The AI gateway"
+        case _:
+            return f"The workspace of {name}"
+
+
 class Store(Backend, Protocol):
     """A backend that remembers what it made, and lets one command at a time change it."""
 
@@ -80,6 +94,18 @@ class Place(Protocol):
     @property
     def authority(self) -> str:
         """Where people find the local authority's certificate."""
+
+    @property
+    def layout(self) -> LocalLayout | HostLayout:
+        """Where everything is."""
+
+    @property
+    def bring(self) -> str:
+        """The command that brings everything about: up, or apply."""
+
+    @property
+    def books(self) -> str:
+        """Where the AI gateway writes what it counted."""
 
     @property
     def ready_seconds(self) -> float:
@@ -115,6 +141,9 @@ class Place(Protocol):
     def check(self, site: Site, machine: Machine) -> None:
         """Raise what would make applying fail half-way, before anything is changed."""
 
+    def certificate(self, site: Site) -> Served:
+        """The certificate that the edge serves here, whatever the configuration asks for."""
+
     def port(self, site: Site) -> int:
         """The HTTPS port."""
 
@@ -126,6 +155,9 @@ class Place(Protocol):
 
     def running(self, site: Site) -> Mapping[str, Running]:
         """How every user's workspace and the edge are, by name."""
+
+    def cgroup(self, user: str) -> str:
+        """The cgroup that holds a user's limits; empty when nobody can tell."""
 
     def rest(self) -> None:
         """After everything was stopped: leave nothing running or mounted."""

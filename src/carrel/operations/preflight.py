@@ -50,7 +50,8 @@ def server_at_all() -> None:
 
 def server(site: Site) -> None:
     """Raise the first thing that would make `apply` fail half-way."""
-    for tool in SERVER_TOOLS:
+    lego = ("lego",) if site.tls.mode is TlsMode.ACME else ()
+    for tool in (*SERVER_TOOLS, *lego):
         if shutil.which(tool, path=PATH) is None:
             raise Missing(
                 f"The program {tool} is not installed. Nothing was changed.",

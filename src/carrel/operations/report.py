@@ -9,6 +9,8 @@ from typing import Any
 from carrel.core import names
 from carrel.core.resources import File, Include, State
 from carrel.core.site import GIB, SecretFile, TlsMode, User
+from carrel.operations import certificate
+from carrel.operations.certificate import Standing
 from carrel.operations.place import Condition, Running, Usage
 from carrel.operations.site import Opened
 
@@ -40,18 +42,23 @@ class Report:
 
     address: str
     edge: str
+    gateway: str
+    """Empty where there is none."""
     workspaces: tuple[Workspace, ...]
     image: str
     image_state: str
     missing_extensions: tuple[str, ...]
     shortfalls: tuple[str, ...]
     authority: str
+    certificate: Standing
 
     @property
     def healthy(self) -> bool:
-        """Whether everything that should run does."""
-        return self.edge == "running" and all(
-            w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces
+        """Whether everything that should run does, and its certificate will do for a while."""
+        return (
+            {self.edge, self.gateway or "running"} == {"running"}
+            and not self.certificate.concern
+            and all(w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces)
         )
 
     def plain(self) -> dict[str, Any]:
@@ -76,9 +83,11 @@ def report(opened: Opened) -> Report:
     place = opened.place
     running = place.running(opened.site)
     built = opened.built()
+    standing = certificate.standing(opened)
     return Report(
         address=names.address(opened.site.domain, place.port(opened.site)),
         edge=running[names.EDGE_SERVICE].condition,
+        gateway=running[names.GATEWAY].condition if opened.site.has_gateway else "",
         workspaces=tuple(
             _workspace(opened, user, running[user.name]) for user in opened.site.users
         ),
@@ -86,7 +95,8 @@ def report(opened: Opened) -> Report:
         image_state="not built yet" if built is None else f"{built.size / GIB:.2f} GB",
         missing_extensions=() if built is None else built.missing_extensions,
         shortfalls=tuple(map(str, opened.shortfalls())),
-        authority=place.authority if opened.site.tls.mode is not TlsMode.FILES else "",
+        authority=place.authority if standing.source == TlsMode.LOCAL else "",
+        certificate=standing,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,17 +17,17 @@ from carrel.backends.images import Builder, Built
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
-from carrel.config import secrets
-from carrel.core import names, oom
+from carrel.core import certificate, names, oom
+from carrel.core.certificate import Served
 from carrel.core.machine import Machine, Shortfall, host_shortfalls
 from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.plan import diff
 from carrel.core.resources import Image, State, Unit
-from carrel.core.site import Site
+from carrel.core.site import Site, TlsMode
 from carrel.errors import ConfigError, NotReady, Refused
 from carrel.operations import preflight
-from carrel.operations.local import fingerprint_key
-from carrel.operations.place import Condition, Running, Say, Usage
+from carrel.operations.local import fingerprints
+from carrel.operations.place import Condition, Running, Say, Usage, title
 from carrel.render import engine, host
 
 HTTPS = 443
@@ -57,6 +58,16 @@ class ServerPlace:
         return f"{self.layout.config}/ca.crt"
 
     @property
+    def bring(self) -> str:
+        """`carrel apply`."""
+        return "apply"
+
+    @property
+    def books(self) -> str:
+        """In the gateway's own directory."""
+        return self.layout.books
+
+    @property
     def ready_seconds(self) -> float:
         """Half a minute is usual on a slow machine that starts many at once."""
         return 180
@@ -84,11 +95,11 @@ class ServerPlace:
             machine=machine,
             image=image,
             image_directory=self.store.shelf.path(digest_of(image.reference)),
-            ids=facts.ids(user.name for user in site.users),
+            # The gateway's comes last: it needs no range, and moves nobody's.
+            ids=facts.ids([*(user.name for user in site.users), names.GATEWAY]),
             web_gid=facts.group_id(self.layout.web_group),
-            fingerprints=secrets.fingerprints(
-                secrets.references(site), fingerprint_key(self.layout.state, Identity.ours())
-            ),
+            fingerprints=fingerprints(site, self.layout.secret_key, Identity.ours()),
+            python=sys.executable,
         )
         wanted = host.state(site, around)
         if not accounts.exists(build.account):
@@ -104,6 +115,13 @@ class ServerPlace:
         """Versions, tools, the web server."""
         del machine
         preflight.server(site)
+
+    def certificate(self, site: Site) -> Served:
+        """Of the local authority, or from elsewhere with both in one file."""
+        bundle = certificate.bundle(site, self.layout)
+        if bundle is not None:
+            return Served(bundle.path, bundle.path, site.tls.mode)
+        return Served(f"{self.layout.tls}/site.crt", f"{self.layout.tls}/site.key", TlsMode.LOCAL)
 
     def port(self, site: Site) -> int:
         """The usual one."""
@@ -218,7 +236,7 @@ class ServerPlace:
             )
 
     def _alive(self, user: str) -> bool:
-        if probe.editor_alive(self.layout.editor_socket(user)):
+        if probe.healthy(self.layout.editor_socket(user)):
             return True
         unit = names.workspace_unit(user)
         state = systemd.states([unit])[unit]
@@ -228,9 +246,8 @@ class ServerPlace:
         return False
 
     def _failed(self, name: str, unit: str) -> NotReady:
-        what = "The edge (nginx)" if name == names.EDGE_SERVICE else f"The workspace of {name}"
         return NotReady(
-            f"{what} does not start.",
+            f"{title(name)} does not start.",
             why=systemd.last_words(unit),
             fix="mend the cause, then run `carrel apply` again",
         )
@@ -238,13 +255,17 @@ class ServerPlace:
     def answers(self, site: Site, name: str) -> bool:
         """Whether it answers; raises `NotReady` with its log when it has ended."""
         del site
-        if name != names.EDGE_SERVICE:
-            return self._alive(name)
-        if probe.port_open(HTTPS):
-            return True
-        if not systemd.states([names.NGINX_UNIT])[names.NGINX_UNIT].alive:
-            raise self._failed(name, names.NGINX_UNIT)
-        return False
+        match name:
+            case names.EDGE_SERVICE:
+                alive = probe.port_open(HTTPS)
+            case names.GATEWAY:
+                alive = probe.healthy(self.layout.gateway_admin)
+            case _:
+                return self._alive(name)
+        unit = _unit(name)
+        if not alive and not systemd.states([unit])[unit].alive:
+            raise self._failed(name, unit)
+        return alive
 
     def running(self, site: Site) -> Mapping[str, Running]:
         """What systemd says of each, and whether it answers."""
@@ -252,11 +273,15 @@ class ServerPlace:
         states = systemd.states([names.NGINX_UNIT, *units.values()])
         alive = probe.port_open(HTTPS)
         found = {names.EDGE_SERVICE: Running(_condition(states[names.NGINX_UNIT], answers=alive))}
+        if site.has_gateway:
+            unit = names.GATEWAY_UNIT
+            alive = probe.healthy(self.layout.gateway_admin)
+            found[names.GATEWAY] = Running(_condition(systemd.states([unit])[unit], answers=alive))
         kills = oom.last(systemd.kernel_messages(oom.PATTERN, lines=200))
         now = probe.uptime()
         for name, unit in units.items():
             state = states[unit]
-            answers = state.alive and probe.editor_alive(self.layout.editor_socket(name))
+            answers = state.alive and probe.healthy(self.layout.editor_socket(name))
             user = site.user(name)
             suspended = user is not None and user.suspended
             usage = Usage(
@@ -274,13 +299,17 @@ class ServerPlace:
             )
         return found
 
+    def cgroup(self, user: str) -> str:
+        """That of the user's unit, when it runs."""
+        unit = names.workspace_unit(user)
+        return systemd.states([unit])[unit].cgroup
+
     def rest(self) -> None:
         """Nothing is left: podman's own state ends with each unit."""
 
     def log(self, name: str, *, lines: int, follow: bool) -> int:
         """Hand a unit's journal to the terminal."""
-        unit = names.NGINX_UNIT if name == names.EDGE_SERVICE else names.workspace_unit(name)
-        return systemd.journal(unit, lines=lines, follow=follow)
+        return systemd.journal(_unit(name), lines=lines, follow=follow)
 
     def execute(self, user: str, command: tuple[str, ...], *, terminal: bool) -> int:
         """Run a command in the user's container."""
@@ -291,6 +320,17 @@ class ServerPlace:
                 fix=f"see `carrel status` and `carrel logs {user}`",
             )
         return workspaces.execute(self.layout, user, command, terminal=terminal)
+
+
+def _unit(name: str) -> str:
+    """Systemd's name for what commands call `name`."""
+    match name:
+        case names.EDGE_SERVICE:
+            return names.NGINX_UNIT
+        case names.GATEWAY:
+            return names.GATEWAY_UNIT
+        case _:
+            return names.workspace_unit(name)
 
 
 def _condition(state: systemd.UnitState, *, answers: bool) -> Condition:

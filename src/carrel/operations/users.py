@@ -37,7 +37,8 @@ SECRETS = "secrets"
 class Done:
     """What a change of users led to."""
 
-    password_file: str = ""
+    secret_file: str = ""
+    """Where the new password, or key, is."""
     running: bool = False
     """Whether the site is up, so that the change is in effect."""
     kept: str = ""
@@ -61,12 +62,12 @@ def add(place: Place, name: str, password: str | None, told: Told) -> Done:
     if not back:
         _write_password(path, password)
     try:
-        _save(place, text)
+        save(place, text)
     except BaseException:
         if not back:
             files.remove_file(str(path))
         raise
-    return Done(str(path), running=_bring_about(place, told))
+    return Done(str(path), running=bring_about(place, told))
 
 
 def set_password(place: Place, name: str, password: str | None, told: Told) -> Done:
@@ -80,8 +81,8 @@ def set_password(place: Place, name: str, password: str | None, told: Told) -> D
         path = _password_path(place, name)
         text = edit.set_password_file(text, name, f"{SECRETS}/{name}")
     _write_password(path, password)
-    _save(place, text)
-    return Done(str(path), running=_bring_about(place, told))
+    save(place, text)
+    return Done(str(path), running=bring_about(place, told))
 
 
 def end_sessions(place: Place, name: str, told: Told) -> Done:
@@ -104,7 +105,7 @@ def end_sessions(place: Place, name: str, told: Told) -> Done:
         steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))
         guard.check(steps, may_stop=frozenset({name}))
         store.apply(steps, told)
-    return Done(running=_bring_about(place, told))
+    return Done(running=bring_about(place, told))
 
 
 def _is_hash(password: Password) -> bool:
@@ -130,16 +131,16 @@ def suspend(place: Place, name: str, told: Told, *, suspended: bool) -> Done:
     before = load.load(place.config)
     if before.user(name) is None:
         raise ConfigError(f"There is no user {name}. Nothing was changed.")
-    _save(place, edit.set_suspended(load.read(place.config), name, suspended=suspended))
-    return Done(running=_bring_about(place, told))
+    save(place, edit.set_suspended(load.read(place.config), name, suspended=suspended))
+    return Done(running=bring_about(place, told))
 
 
 def remove(place: Place, name: str, told: Told, *, delete_data: bool) -> Done:
     """Take a user out; their directories stay unless `delete_data`."""
     before = load.load(place.config)
     data = names.user_paths(before.storage, name).base
-    _save(place, edit.remove_user(load.read(place.config), name))
-    running = _bring_about(place, told)
+    save(place, edit.remove_user(load.read(place.config), name))
+    running = bring_about(place, told)
     if delete_data:
         _delete(place, name, data, told)
         files.remove_file(str(_password_path(place, name)))
@@ -169,18 +170,28 @@ def _delete(place: Place, name: str, data: str, told: Told) -> None:
         store.apply(steps, told)
 
 
+def secret_path(place: Place, name: str) -> str:
+    """Where a secret that the operator gives to Carrel is kept."""
+    return str(place.config.resolve().parent / SECRETS / name)
+
+
 def _password_path(place: Place, name: str) -> Path:
-    return place.config.resolve().parent / SECRETS / name
+    return Path(secret_path(place, name))
 
 
 def _write_password(path: Path, password: str | None) -> None:
-    owner = Identity.ours()
-    if not path.parent.exists():
-        files.make_directory(str(path.parent), owner, 0o700)
-    files.write(os.path.realpath(path), (password or secrets.new_password()) + "\n", owner, 0o600)
+    write_secret(str(path), password or secrets.new_password())
 
 
-def _save(place: Place, text: str) -> None:
+def write_secret(path: str, value: str) -> None:
+    """Keep a secret for its owner's eyes only."""
+    owner, folder = Identity.ours(), Path(path).parent
+    if not folder.exists():
+        files.make_directory(str(folder), owner, 0o700)
+    files.write(os.path.realpath(path), f"{value}\n", owner, 0o600)
+
+
+def save(place: Place, text: str) -> None:
     """Write the configuration if it is valid; the old one stays otherwise."""
     load.parse(text, place.config)
     path = place.config.resolve()
@@ -189,7 +200,8 @@ def _save(place: Place, text: str) -> None:
     files.write(str(path), text, owner, status.st_mode & 0o7777)
 
 
-def _bring_about(place: Place, told: Told) -> bool:
+def bring_about(place: Place, told: Told) -> bool:
+    """Have the configuration take effect if the site is up; whether it is."""
     if not place.active():
         return False
     converge.up(Opened.of(place), told)

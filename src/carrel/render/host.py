@@ -12,7 +12,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from carrel.core import ai, edge, names, workspace
+from carrel import __version__
+from carrel.core import ai, certificate, edge, names, workspace
+from carrel.core.certificate import wanted_names
 from carrel.core.machine import Machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import (
@@ -31,7 +33,17 @@ from carrel.core.resources import (
 )
 from carrel.core.server import Ids, Seat
 from carrel.core.site import SecretFile, Site, TlsMode, User
-from carrel.render import engine, nftables, nginx, pages, secret, sign_in, systemd
+from carrel.render import (
+    engine,
+    gateway,
+    nftables,
+    nginx,
+    pages,
+    renewal,
+    secret,
+    sign_in,
+    systemd,
+)
 
 ROOT = "root"
 HTTPS = 443
@@ -50,6 +62,8 @@ class Surroundings:
     """By user."""
     web_gid: int
     fingerprints: Mapping[SecretFile, str]
+    python: str
+    """The interpreter of our own environment, for the gateway."""
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -58,6 +72,7 @@ def state(site: Site, around: Surroundings) -> State:
         [
             *_foundation(site, around),
             *_edge(site, around),
+            *_gateway(site, around),
             *(r for user in site.users for r in _user(site, user, around)),
         ]
     )
@@ -96,19 +111,37 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
 def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     settings = edge.host_edge(site, layout, around.machine)
-    certificate = ""
-    if site.tls.mode is not TlsMode.FILES:
-        yield Directory(layout.tls, ROOT, 0o700)
-        domains = (site.domain, f"*.{site.domain}")
-        yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
-        certificate = _digest(*domains)
+    yield from _certificate(site, around)
     yield Directory(f"{layout.state}/nginx", ROOT, 0o755)
     yield File(layout.nginx_kept, ROOT, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, ROOT, 0o755)
     for name, page in pages.Pages(site.domain, HTTPS, site.about).all().items():
         yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
     yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
-    yield Include(layout.nginx, nginx.config(settings), certificate)
+    local = site.tls.mode is TlsMode.LOCAL
+    # The unit that renews a bundle has nginx read it.
+    revision = _digest(*wanted_names(site.domain)) if local else ""
+    yield Include(layout.nginx, nginx.config(settings), revision)
+
+
+def _certificate(site: Site, around: Surroundings) -> Iterator[Resource]:
+    layout = around.layout
+    yield Directory(layout.tls, ROOT, 0o700)
+    bundle = certificate.bundle(site, layout)
+    if bundle is None:
+        domains = wanted_names(site.domain)
+        yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
+        return
+    service = renewal.service(site, layout, bundle, around.python)
+    file = layout.unit_file(bundle.unit)
+    yield File(file, ROOT, 0o644, service)
+    yield bundle
+    starters = {names.CERTIFICATE_TIMER: renewal.timer(site)}
+    if site.tls.mode is TlsMode.FILES:
+        starters[names.CERTIFICATE_PATH] = renewal.path(site)
+    for name, text in starters.items():
+        yield File(layout.unit_file(name), ROOT, 0o644, text)
+        yield Unit(name, _digest(text, service), files=(layout.unit_file(name), file))
 
 
 def _addition(layout: HostLayout, unit: str, content: str) -> Iterator[Resource]:
@@ -123,15 +156,45 @@ def _with_drop_ins(file: str) -> Directory:
     return Directory(file.rpartition("/")[0], ROOT, 0o755, Holds.SHARED)
 
 
+def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
+    if not site.has_gateway:
+        return
+    layout, account = around.layout, names.GATEWAY_ACCOUNT
+    entries = secret.gateway_entries(site, SecretFile(layout.secret_key))
+    yield Account(account, "/nonexistent", subordinate_ids=0, uid=around.ids[names.GATEWAY].uid)
+    yield Directory(layout.gateway, account, 0o700, Holds.DATA)
+    yield File(layout.gateway_config, ROOT, 0o644, gateway.config(site, layout))
+    fingerprint = secret.fingerprint(entries, around.fingerprints)
+    yield Secret(layout.gateway_secrets, account, entries, fingerprint)
+    unit = systemd.gateway(layout, (around.python, "-m", gateway.PROGRAM, layout.gateway_config))
+    file = layout.unit_file(names.GATEWAY_UNIT)
+    yield File(file, ROOT, 0o644, unit)
+    # What it reads is not part of it: it looks by itself whether that changed, and drops nobody.
+    yield Unit(names.GATEWAY_UNIT, _digest(unit, __version__), files=(file,))
+
+
+def _ai_sockets(site: Site, user: User, around: Surroundings) -> tuple[str, str] | None:
+    """The unit, and its text, of the mount on which the gateway listens for the user."""
+    if not site.has_gateway:
+        return None
+    layout, ids = around.layout, around.ids
+    text = systemd.ai_mount(layout, user.name, ids[names.GATEWAY].uid, ids[user.name].uid)
+    return names.mount_unit(layout.ai_directory(user.name)), text
+
+
 def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     layout, ids = around.layout, around.ids[user.name]
     account = names.account(user.name)
     yield Account(account, "/nonexistent", uid=ids.uid, first_subordinate_id=ids.first)
     yield from workspace.data_directories(site, user, account)
-    entries = secret.entries(site, user)
+    entries = secret.entries(site, user, SecretFile(layout.secret_key))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
-    drop_in = systemd.drop_in(_seat(site, user, around), layout)
+    ai_sockets = _ai_sockets(site, user, around)
+    mounts = [layout.root(user.name), layout.socket_directory(user.name)]
+    if ai_sockets is not None:
+        mounts.append(layout.ai_directory(user.name))
+    drop_in = systemd.drop_in(_seat(site, user, around), layout, mounts)
     root = systemd.root_mount(layout, user.name, f"{around.image_directory}/rootfs", ids)
     sockets = systemd.socket_mount(layout, user.name, ids, around.web_gid)
     root_unit = names.mount_unit(layout.root(user.name))
@@ -144,10 +207,16 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     if user.suspended:
         return
     yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
+    if ai_sockets is not None:
+        ai_unit, text = ai_sockets
+        ai_file = layout.unit_file(ai_unit)
+        yield File(ai_file, ROOT, 0o644, text)
+        yield Unit(ai_unit, _digest(text), files=(ai_file,))
     yield Unit(
         names.workspace_unit(user.name),
         _digest(
-            systemd.template(layout), drop_in, root, sockets, fingerprint, _agent(site),
+            # Not the agent's configuration: the next agent that somebody starts reads it.
+            systemd.template(layout), drop_in, root, sockets, fingerprint,
             engine.containers(around.machine), sign_in.strings(site.about),
         ),
         files=(layout.template, layout.drop_in(user.name), root_file, socket_file),
@@ -166,6 +235,7 @@ def _seat(site: Site, user: User, around: Surroundings) -> Seat:
         sockets=layout.socket_directory(user.name),
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
+        ai=layout.ai_directory(user.name),
     )
     container = workspace.container(site, user, placement, around.machine)
     return Seat(

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from carrel import __version__
 from carrel.core import ai, edge, names, workspace
 from carrel.core.machine import Machine
 from carrel.core.names import LocalLayout
@@ -18,6 +19,7 @@ from carrel.core.resources import (
     Certificate,
     Directory,
     File,
+    Holds,
     Image,
     Resource,
     Secret,
@@ -25,7 +27,16 @@ from carrel.core.resources import (
     State,
 )
 from carrel.core.site import SecretFile, Site, User
-from carrel.render import engine, nginx, pages, podman, secret, sign_in, supervisor
+from carrel.render import (
+    engine,
+    gateway,
+    nginx,
+    pages,
+    podman,
+    secret,
+    sign_in,
+    supervisor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,8 @@ class Surroundings:
     authority_copy: str
     """Where people find the local authority's certificate."""
     fingerprints: Mapping[SecretFile, str]
+    python: str
+    """The interpreter of our own environment, for the gateway."""
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -46,6 +59,7 @@ def state(site: Site, around: Surroundings) -> State:
         [
             *_foundation(site, around),
             *_edge(site, around),
+            *_gateway(site, around),
             *(r for user in site.users for r in _user(site, user, around)),
         ]
     )
@@ -60,7 +74,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield Directory(layout.run, owner, 0o755)
     yield Directory(layout.sockets, account, 0o700)
     yield Directory(layout.logs, owner, 0o700)
-    yield Directory(f"{layout.state}/secrets", account, 0o700)
+    yield Directory(layout.secrets, account, 0o700)
     yield Directory(f"{layout.state}/supervisor", owner, 0o700)
     yield Directory(layout.supervisor_programs, owner, 0o700)
     yield File(layout.supervisor_config, owner, 0o600, supervisor.main(layout))
@@ -105,11 +119,39 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     )
 
 
+def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
+    if not site.has_gateway:
+        return
+    layout, account = around.layout, around.layout.account
+    key = SecretFile(layout.secret_key)
+    entries = secret.gateway_entries(site, key)
+    yield Directory(layout.gateway, account, 0o700, Holds.DATA)
+    yield Directory(layout.ai_sockets, account, 0o700)
+    yield Directory(layout.gateway_admin.rpartition("/")[0], account, 0o700)
+    yield File(layout.gateway_config, layout.owner, 0o644, gateway.config(site, layout))
+    fingerprint = secret.fingerprint(entries, around.fingerprints)
+    yield Secret(layout.gateway_secrets, account, entries, fingerprint)
+    # It starts as the owner, because the account may not be able to enter our environment's directory.
+    drop = () if account == layout.owner else ("--account", account)
+    yield Service(
+        name=names.GATEWAY,
+        account=layout.owner,
+        command=(around.python, "-m", gateway.PROGRAM, layout.gateway_config, *drop),
+        environment=(("LANG", "C.UTF-8"), ("PATH", engine.PATH)),
+        log=layout.log(names.GATEWAY),
+        # Its files are not part of it: it looks by itself whether they changed, and drops nobody.
+        revision=__version__,
+        stop_seconds=15,
+    )
+
+
 def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     account = layout.account
+    if site.has_gateway and not user.suspended:
+        yield Directory(layout.ai_directory(user.name), account, 0o700)
     yield from workspace.data_directories(site, user, account)
-    entries = secret.entries(site, user)
+    entries = secret.entries(site, user, SecretFile(layout.secret_key))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
     if user.suspended:
@@ -123,17 +165,18 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         sockets=layout.socket_directory(user.name),
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
+        ai=layout.ai_directory(user.name),
     )
     container = workspace.container(site, user, placement, around.machine)
-    agent = json.dumps(ai.agent_config(site.ai), sort_keys=True)
     yield Service(
         name=names.workspace_service(user.name),
         account=account,
         command=podman.run(container),
         environment=engine.environment(layout),
         log=layout.log(names.workspace_service(user.name)),
+        # Not the agent's configuration: the next agent that somebody starts reads it.
         revision=_digest(
-            fingerprint, agent, engine.containers(around.machine), sign_in.strings(site.about)
+            fingerprint, engine.containers(around.machine), sign_in.strings(site.about)
         ),
     )
 

@@ -5,14 +5,38 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from carrel.core import ai
-from carrel.core.resources import Entry, Form
+from carrel.core import ai, names
+from carrel.core.resources import Entry, Form, Token
 from carrel.core.site import PasswordHash, SecretFile, Site, User
 
 
-def entries(site: Site, user: User) -> tuple[Entry, ...]:
-    """The variables: the password's hash, and the shared keys if the site shares them."""
-    return (_password(user), *ai.key_entries(site.ai))
+def entries(site: Site, user: User, key: SecretFile) -> tuple[Entry, ...]:
+    """The variables: the password's hash, and what the user's agent reaches its models with.
+
+    `key`: what tokens are made with.
+    """
+    return (_password(user), *_token(site, user, key), *ai.key_entries(site.ai))
+
+
+def gateway_entries(site: Site, key: SecretFile) -> tuple[Entry, ...]:
+    """What the gateway has to know and nobody else: the providers' keys, and hashes of the tokens."""
+    keys = tuple(
+        Entry(names.api_key_variable(provider.name), provider.api_key, Form.IF_ANY)
+        for provider in site.ai.providers
+        if provider.api_key is not None
+    )
+    tokens = (
+        Entry(names.token_variable(user.name), Token(user.name, user.ai_token, key), Form.SHA256)
+        for user in site.users
+        if not user.suspended
+    )
+    return (*keys, *tokens)
+
+
+def _token(site: Site, user: User, key: SecretFile) -> tuple[Entry, ...]:
+    if not site.has_gateway:
+        return ()
+    return (Entry(names.AI_TOKEN, Token(user.name, user.ai_token, key)),)
 
 
 def _password(user: User) -> Entry:
@@ -31,5 +55,11 @@ def fingerprint(wanted: Iterable[Entry], fingerprints: Mapping[SecretFile, str])
 
 
 def _print(entry: Entry, fingerprints: Mapping[SecretFile, str]) -> str:
-    value = fingerprints[entry.source] if entry.source else entry.given and entry.given.value
+    match entry.source:
+        case SecretFile():
+            value = fingerprints[entry.source]
+        case Token(user=user, turn=turn, key=key):
+            value = f"{user} {turn} {fingerprints[key]}"
+        case None:
+            value = entry.given.value if entry.given else ""
     return f"{entry.variable}={value}"

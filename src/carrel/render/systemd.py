@@ -6,6 +6,8 @@ change for one person leaves the others' units alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from carrel.core import names
 from carrel.core.names import CODER_UID, HostLayout
 from carrel.core.server import Ids, Seat
@@ -116,12 +118,9 @@ MemoryLow=75%
 """
 
 
-def drop_in(seat: Seat, layout: HostLayout) -> str:
-    """What is particular to one workspace: its mounts, limits and container."""
-    user = seat.user
-    mounts = (
-        f"{names.mount_unit(layout.root(user))} {names.mount_unit(layout.socket_directory(user))}"
-    )
+def drop_in(seat: Seat, layout: HostLayout, places: Iterable[str]) -> str:
+    """What is particular to one workspace: limits, container, and `places` that have to be mounted."""
+    mounts = " ".join(map(names.mount_unit, places))
     place = layout.podman(seat.ids.uid)
     options = podman_options(place)
     stop = ("/usr/bin/podman", *options, "stop", "--ignore", "--time=10", seat.container.name)
@@ -197,16 +196,29 @@ def socket_mount(layout: HostLayout, user: str, ids: Ids, web_gid: int) -> str:
     nosymfollow, because the user may put a symbolic link in the socket's place, and the web server
     would follow it to a socket of somebody else.
     """
-    options = (
-        f"size={MIB},nr_inodes=64,mode=0750,uid={ids.uid},gid={web_gid},"
-        "nosuid,nodev,noexec,nosymfollow"
+    return _sockets(
+        f"Carrel: the sockets of {user}",
+        layout.socket_directory(user),
+        f"mode=0750,uid={ids.uid},gid={web_gid}",
     )
+
+
+def ai_mount(layout: HostLayout, user: str, gateway_uid: int, user_gid: int) -> str:
+    """Where the gateway listens for one user: only it may put sockets there, only the user connects."""
+    return _sockets(
+        f"Carrel: the AI gateway for {user}",
+        layout.ai_directory(user),
+        f"mode=0710,uid={gateway_uid},gid={user_gid}",
+    )
+
+
+def _sockets(description: str, where: str, access: str) -> str:
     return _mount(
-        description=f"Carrel: the sockets of {user}",
+        description=description,
         what="tmpfs",
-        where=layout.socket_directory(user),
+        where=where,
         kind="tmpfs",
-        options=options,
+        options=f"size={MIB},nr_inodes=64,{access},nosuid,nodev,noexec,nosymfollow",
     )
 
 
@@ -222,6 +234,66 @@ Where={where}
 Type={kind}
 Options={escaped}
 DirectoryMode=0755
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+_CONFINED = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077"""
+"""What our own daemons can do without."""
+
+
+def gateway(layout: HostLayout, command: tuple[str, ...]) -> str:
+    """The AI gateway: the only one that reads the providers' keys, and what people's agents speak to."""
+    return f"""\
+{MADE_BY}[Unit]
+Description=Carrel: the AI gateway
+Documentation=man:carrel(1)
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=notify
+User={names.GATEWAY_ACCOUNT}
+Group={names.GATEWAY_ACCOUNT}
+ExecStart={_line(command)}
+Environment=LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+RuntimeDirectory={names.GATEWAY_ACCOUNT}
+RuntimeDirectoryMode=0700
+Restart=always
+RestartSec=1
+TimeoutStopSec=20
+MemoryMax=512M
+ReadWritePaths={layout.gateway} -{layout.ai_sockets}
+CapabilityBoundingSet=
+{_CONFINED}
+PrivateUsers=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+IPAddressDeny=link-local multicast
+LimitNOFILE=16384
 
 [Install]
 WantedBy=multi-user.target
@@ -269,30 +341,9 @@ ExecStart=/usr/sbin/nft --file {layout.network}
 ExecReload=/usr/sbin/nft --file {layout.network}
 ExecStop=/usr/sbin/nft destroy table inet carrel
 CapabilityBoundingSet=CAP_NET_ADMIN
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
+{_CONFINED}
 RestrictAddressFamilies=AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
 IPAddressDeny=any
-UMask=0077
 
 [Install]
 WantedBy=multi-user.target

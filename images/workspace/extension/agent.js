@@ -1,0 +1,106 @@
+/**
+ * The terminals in which opencode runs: opens one beside the editor, finds it again, puts words into its prompt.
+ *
+ * Used by extension.js. Keeps no list of its own: a terminal is an agent's if its process is an opencode.
+ */
+"use strict";
+
+const crypto = require("node:crypto");
+const { setTimeout: pause } = require("node:timers/promises");
+const vscode = require("vscode");
+const opencode = require("./opencode");
+
+const START_SECONDS = 90;
+const POLL_MILLISECONDS = 150;
+
+/** The terminals that we opened in this window, before their processes are there. */
+const opening = new WeakMap();
+
+/** The agent in `terminal`, or null. */
+async function agentIn(terminal) {
+    if (terminal.exitStatus !== undefined) return null;
+    const begun = opening.get(terminal);
+    if (begun) return begun;
+    const pid = await terminal.processId;
+    return pid === undefined ? null : opencode.found(pid);
+}
+
+/** The agent that was used last, as { terminal, agent }, or null. */
+async function running() {
+    const first = vscode.window.activeTerminal;
+    const terminals = [first, ...[...vscode.window.terminals].reverse().filter((one) => one !== first)];
+    for (const terminal of terminals.filter(Boolean)) {
+        const agent = await agentIn(terminal);
+        if (agent) return { terminal, agent };
+    }
+    return null;
+}
+
+/** Open a terminal with a new opencode beside the editor. */
+async function open(folder) {
+    const port = await opencode.freePort();
+    const password = crypto.randomBytes(24).toString("base64url");
+    const terminal = vscode.window.createTerminal({
+        name: "AI",
+        iconPath: new vscode.ThemeIcon("sparkle"),
+        location: { viewColumn: vscode.ViewColumn.Beside },
+        shellPath: opencode.PROGRAM,
+        shellArgs: ["--port", String(port)],
+        // The only place of the password: not in arguments, which every process list shows.
+        env: { OPENCODE_SERVER_PASSWORD: password },
+        cwd: folder,
+    });
+    const agent = { port, password };
+    opening.set(terminal, agent);
+    terminal.show(false);
+    return { terminal, agent };
+}
+
+/** Show the agent that is there, or open one. */
+async function show(folder) {
+    const there = await running();
+    if (!there) return open(folder);
+    there.terminal.show(false);
+    return there;
+}
+
+/** Wait until opencode shows its prompt. False if its terminal was closed, or it takes too long. */
+async function started({ terminal, agent }) {
+    const last = Date.now() + START_SECONDS * 1000;
+    while (terminal.exitStatus === undefined && Date.now() < last) {
+        if (await opencode.ready(agent)) return true;
+        await pause(POLL_MILLISECONDS);
+    }
+    return false;
+}
+
+/** Put `text` into the prompt of the agent. False if it did not come up. */
+async function prompt(folder, text) {
+    const here = await show(folder);
+    if (!(await waited(here))) return false;
+    await opencode.ask(here.agent, "POST", "/tui/append-prompt", { text });
+    // Starting took a while, in which the keyboard may have gone elsewhere.
+    here.terminal.show(false);
+    return true;
+}
+
+/** Begin a new conversation: in the agent that is there, for a second one would take its memory again. */
+async function renew(folder) {
+    const there = await running();
+    if (!there) {
+        await open(folder);
+        return true;
+    }
+    there.terminal.show(false);
+    if (!(await waited(there))) return false;
+    await opencode.ask(there.agent, "POST", "/tui/execute-command", { command: "session_new" });
+    return true;
+}
+
+async function waited(here) {
+    if (await opencode.ready(here.agent)) return true;
+    const title = "The AI is starting…";
+    return vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title }, () => started(here));
+}
+
+module.exports = { agentIn, show, prompt, renew };

@@ -1,0 +1,196 @@
+/**
+ * Carrel's part of the editor: the AI by one click, what it costs, and the first steps. VS Code calls `activate`.
+ *
+ * Does nothing at start but say which commands there are; what a command needs is loaded when it is used.
+ */
+"use strict";
+
+const fs = require("node:fs/promises");
+const os = require("node:os");
+const path = require("node:path");
+const { setTimeout: pause } = require("node:timers/promises");
+const vscode = require("vscode");
+const agent = require("./agent");
+const words = require("./words");
+
+const WALKTHROUGH = "carrel.companion#getStarted";
+const WELCOMED = path.join(os.homedir(), ".local/state/carrel/welcomed");
+const KNOWN_SECONDS = 10;
+const WISH = "Make a small web page about my garden in the file index.html, with a picture that is drawn in the page itself.";
+const CHANGE = "Change the page in index.html: make the background light green and ";
+
+/** The folder that people work in. */
+function project() {
+    return vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? os.homedir();
+}
+
+/** The selected lines of the open file as a reference, or null. */
+function selected() {
+    const editor = vscode.window.activeTextEditor;
+    if (!editor || editor.selection.isEmpty || editor.document.uri.scheme !== "file") return null;
+    return words.reference(editor.document.uri.fsPath, project(), { selection: editor.selection });
+}
+
+/** What "Add to AI" means here: what was right-clicked, or the open file with its selected lines. */
+async function chosen(clicked, all) {
+    const uris = Array.isArray(all) && all.length ? all : clicked instanceof vscode.Uri ? [clicked] : [];
+    const editor = vscode.window.activeTextEditor;
+    if (uris.length === 0 || (uris.length === 1 && editor?.document.uri.toString() === uris[0].toString() && selected())) {
+        if (!editor || editor.document.uri.scheme !== "file") return [];
+        return [words.reference(editor.document.uri.fsPath, project(), { selection: editor.selection })];
+    }
+    return Promise.all(uris.filter((uri) => uri.scheme === "file").map(named));
+}
+
+async function named(uri) {
+    const { type } = await vscode.workspace.fs.stat(uri);
+    return words.reference(uri.fsPath, project(), { folder: Boolean(type & vscode.FileType.Directory) });
+}
+
+/** What was shared last by "Ask AI": asking twice about the same lines must not write them twice. */
+let shared = null;
+
+async function askAi() {
+    const lines = selected();
+    if (!lines || lines === shared) {
+        await agent.show(project());
+        return;
+    }
+    shared = lines;
+    await say(`${lines} `);
+}
+
+async function addToAi(clicked, all) {
+    const references = await chosen(clicked, all);
+    if (references.length === 0) {
+        vscode.window.showInformationMessage("Open a file first, or right-click one in the list of files.");
+        return;
+    }
+    await say(`${references.join(" ")} `);
+}
+
+/** Put words into the AI's prompt; people press Enter themselves. */
+async function say(text) {
+    if (!(await agent.prompt(project(), text))) await failed(() => say(text));
+}
+
+async function failed(again) {
+    const retry = "Try again";
+    const answer = await vscode.window.showWarningMessage("The AI did not start, or was closed meanwhile.", retry);
+    if (answer === retry) await again();
+}
+
+async function newSession() {
+    shared = null;
+    if (!(await agent.renew(project()))) await failed(newSession);
+}
+
+let pages = null;
+
+/** Show a page of the project beside the editor, as its visitors would see it. */
+async function seePage(clicked) {
+    const page = await choosePage(clicked);
+    if (!page) return;
+    const { Pages } = require("./pages");
+    if (!pages?.listening) {
+        pages = new Pages(project());
+        pages.port = await pages.listen();
+        pages.watch(vscode.workspace.createFileSystemWatcher("**/*"));
+    }
+    const local = vscode.Uri.parse(`http://127.0.0.1:${pages.port}${pages.pathOf(page.fsPath)}`);
+    const address = await vscode.env.asExternalUri(local);
+    await vscode.commands.executeCommand("simpleBrowser.api.open", address, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true });
+}
+
+async function choosePage(clicked) {
+    const { isPage } = require("./pages");
+    const open = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
+    if (open?.scheme === "file" && isPage(open.fsPath) && vscode.workspace.getWorkspaceFolder(open)) return open;
+    const found = await vscode.workspace.findFiles("**/*.{html,htm}", "**/node_modules/**", 200);
+    if (found.length === 0) {
+        const ask = "Ask for a web page";
+        const answer = await vscode.window.showInformationMessage("There is no web page in your project yet.", ask);
+        if (answer === ask) await say(WISH);
+        return null;
+    }
+    const index = found.find((uri) => path.relative(project(), uri.fsPath) === "index.html");
+    return found.length === 1 ? found[0] : index ?? pickPage(found);
+}
+
+async function pickPage(found) {
+    const items = found.map((uri) => ({ label: path.relative(project(), uri.fsPath), uri })).sort((a, b) => a.label.localeCompare(b.label));
+    return (await vscode.window.showQuickPick(items, { placeHolder: "Which page do you want to see?" }))?.uri;
+}
+
+/**
+ * Show the walkthrough. VS Code reads the walkthroughs of extensions when the first is asked for, takes a moment,
+ * and meanwhile would show its own. It refuses to mark a step that it does not know yet: that tells when it has.
+ */
+async function getStarted() {
+    const last = Date.now() + KNOWN_SECONDS * 1000;
+    while (!(await known(`${WALKTHROUGH}#look`)) && Date.now() < last) await pause(50);
+    await vscode.commands.executeCommand("workbench.action.openWalkthrough", WALKTHROUGH, false);
+}
+
+async function known(step) {
+    try {
+        await vscode.commands.executeCommand("welcome.markStepIncomplete", step);
+        return true;
+    } catch {
+        return false;
+    }
+}
+
+/** Once in the life of a home: what somebody closes stays closed. */
+async function welcome() {
+    try {
+        await fs.mkdir(path.dirname(WELCOMED), { recursive: true });
+        await fs.writeFile(WELCOMED, "", { flag: "wx" });
+    } catch {
+        return;
+    }
+    await getStarted();
+}
+
+/** A place at the bottom that is always there, also when no file is open. */
+function button() {
+    const item = vscode.window.createStatusBarItem("carrel.ask", vscode.StatusBarAlignment.Left, 10000);
+    item.name = "Ask AI";
+    item.text = "$(sparkle) Ask AI";
+    item.tooltip = "Open the AI beside your file (Ctrl+Esc or Alt+A)";
+    item.command = "carrel.askAi";
+    item.show();
+    return item;
+}
+
+async function isWorking() {
+    const terminal = vscode.window.activeTerminal;
+    return Boolean(terminal && (await agent.agentIn(terminal)));
+}
+
+function activate(context) {
+    const { Usage } = require("./usage");
+    const usage = new Usage(context, isWorking);
+    const commands = {
+        "carrel.askAi": askAi,
+        "carrel.askAiByName": askAi,
+        "carrel.newSession": newSession,
+        "carrel.addToAi": addToAi,
+        "carrel.askForPage": () => say(WISH),
+        "carrel.askForChange": () => say(CHANGE),
+        "carrel.seePage": seePage,
+        "carrel.getStarted": getStarted,
+        "carrel.showFiles": () => vscode.commands.executeCommand("workbench.view.explorer"),
+        "carrel.explainCost": () => usage.explain(),
+    };
+    context.subscriptions.push(
+        button(),
+        ...Object.entries(commands).map(([name, run]) => vscode.commands.registerCommand(name, run)),
+        vscode.window.onDidChangeActiveTerminal(() => usage.soon()),
+        vscode.window.registerTreeDataProvider("carrel.ai", { getChildren: () => [], getTreeItem: (item) => item }),
+        { dispose: () => pages?.close() },
+    );
+    welcome();
+}
+
+module.exports = { activate };

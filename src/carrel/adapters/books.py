@@ -1,0 +1,187 @@
+"""The gateway's books: one SQLite file, one row for each request, never a prompt or an answer.
+
+The gateway writes (one connection, one thread); commands read while it does. Moments are seconds
+since 1970, UTC; money is in nano-dollars. All values are bound, none is ever part of a statement.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+OPEN, CLOSED = "open", "closed"
+BUSY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request. While it is open, tokens and cost are what is reserved for it."""
+
+    id: int
+    time: float
+    user: str
+    session: str
+    provider: str
+    model: str
+    state: str
+    status: int
+    """The HTTP status of the answer; 499 if the client left first, 0 if nobody knows."""
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    tokens_cache_write: int
+    tokens_reasoning: int
+    cost: int
+    estimated: bool
+    """Whether tokens and cost are a guess, because the provider told no last figures."""
+    latency_ms: float | None
+    first_byte_ms: float | None
+
+
+_COLUMNS = tuple(field.name for field in fields(Row))
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY, time REAL NOT NULL, user TEXT NOT NULL, session TEXT NOT NULL,
+    provider TEXT NOT NULL, model TEXT NOT NULL, state TEXT NOT NULL, status INTEGER NOT NULL,
+    tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, tokens_cached INTEGER NOT NULL,
+    tokens_cache_write INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL, cost INTEGER NOT NULL,
+    estimated INTEGER NOT NULL, latency_ms REAL, first_byte_ms REAL
+) STRICT;
+CREATE INDEX IF NOT EXISTS requests_time ON requests (time);
+PRAGMA user_version = 1;
+"""
+_WRITE = (
+    f"INSERT OR REPLACE INTO requests ({', '.join(_COLUMNS)}) "  # noqa: S608 - names of our own
+    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one person spent since two moments."""
+
+    user: str
+    money_today: int
+    tokens_today: int
+    money_month: int
+
+
+class By(StrEnum):
+    """What usage is added up by."""
+
+    DAY = "day"
+    MODEL = "model"
+    SESSION = "session"
+    USER = "user"
+
+
+_GROUPS = {
+    By.DAY: "date(time, 'unixepoch')",
+    By.MODEL: "provider || '/' || model",
+    By.SESSION: "session",
+    By.USER: "user",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The requests of one group, added up."""
+
+    group: str
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    tokens_cache_write: int
+    tokens_reasoning: int
+    cost: int
+    estimated: int
+    """How many of the requests are guessed."""
+    failed: int
+    """How many were answered with an error."""
+
+
+def writer(path: str) -> sqlite3.Connection:
+    """The books, ready to be written; made if they are not there. Raises sqlite3.Error."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit is on the disk before the next batch: it costs a sync, outside of any request.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def settle_left_open(connection: sqlite3.Connection) -> int:
+    """Close what an earlier gateway left open, at what was reserved for it; how many there were."""
+    return connection.execute(
+        "UPDATE requests SET state = ?, estimated = 1 WHERE state = ?", (CLOSED, OPEN)
+    ).rowcount
+
+
+def last_id(connection: sqlite3.Connection) -> int:
+    """The highest number that a request has; 0 if there is none."""
+    found: int = connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0]
+    return found
+
+
+def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Write rows, whether or not they are there, all or none. Raises sqlite3.Error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.executemany(_WRITE, [astuple(row) for row in rows])
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some failures, such as a full disk, have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def spent(connection: sqlite3.Connection, day: float, month: float) -> tuple[Spent, ...]:
+    """What each person spent since the beginnings of the day and of the month."""
+    rows = connection.execute(
+        "SELECT user, sum(iif(time >= ?, cost, 0)), sum(iif(time >= ?, tokens_in + tokens_out, 0)), "
+        "sum(cost) FROM requests WHERE time >= ? GROUP BY user",
+        (day, day, month),
+    )
+    return tuple(Spent(*row) for row in rows)
+
+
+def reader(path: str) -> sqlite3.Connection | None:
+    """The books to read, also while the gateway writes them; None if there are none yet."""
+    if not Path(path).is_file():
+        return None
+    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    if made is None:
+        # The gateway is about to make them.
+        connection.close()
+        return None
+    return connection
+
+
+def sums(
+    connection: sqlite3.Connection, by: By, *, since: float = 0, user: str | None = None
+) -> tuple[Sum, ...]:
+    """Requests since a moment, of one person or all, added up; days in order, all else by cost."""
+    order = "1" if by is By.DAY else "8 DESC, 1"
+    rows = connection.execute(
+        f"SELECT {_GROUPS[by]}, count(*), sum(tokens_in), sum(tokens_out), sum(tokens_cached), "  # noqa: S608
+        "sum(tokens_cache_write), sum(tokens_reasoning), sum(cost), sum(estimated), "
+        "sum(status >= 400 AND status <> 499) "
+        f"FROM requests WHERE time >= ? AND (? IS NULL OR user = ?) GROUP BY 1 ORDER BY {order}",
+        (since, user, user),
+    )
+    return tuple(Sum(*row) for row in rows)

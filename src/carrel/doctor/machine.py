@@ -1,0 +1,18 @@
+"""Whether the machine has the kernel, tools and devices that Carrel needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from carrel.doctor.finding import Finding, skipped, well
+from carrel.doctor.patient import Patient
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """What `up` or `apply` would refuse to start without; it raises the first that is missing."""
+    opened = patient.opened
+    opened.place.check(opened.site, opened.machine)
+    found = patient.look.versions().items()
+    yield well("kernel and tools: " + ", ".join(f"{name} {version}" for name, version in found))
+    for shortfall in opened.shortfalls():
+        yield skipped(shortfall.problem, why=f"what holds instead: {shortfall.fallback}")

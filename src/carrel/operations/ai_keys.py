@@ -1,0 +1,63 @@
+"""Keys for AI: a provider's, which only the gateway reads, and the tokens that workspaces have.
+
+Edits carrel.toml, and brings it about if the site is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from carrel.adapters import files
+from carrel.backends.protocol import Told
+from carrel.config import edit, load
+from carrel.errors import ConfigError
+from carrel.operations import users
+from carrel.operations.place import Place
+from carrel.operations.users import Done
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A provider's key as given; `base_url` and `models` for a provider that Carrel does not know."""
+
+    provider: str
+    value: str
+    base_url: str = ""
+    models: Sequence[str] = ()
+
+
+def add(place: Place, key: NewKey, told: Told) -> Done:
+    """Keep the key in a file of its own, and offer the provider's models; the same for another key."""
+    if not key.value or len(key.value.split()) != 1:
+        raise ConfigError("A key is one word of text. Nothing was changed.")
+    text = load.read(place.config)
+    before = load.parse(text, place.config)
+    known = next((p for p in before.ai.providers if p.name == key.provider), None)
+    path = users.secret_path(place, f"ai-{key.provider}")
+    if known is not None and known.api_key is not None:
+        path = known.api_key.path
+    else:
+        name = f"{users.SECRETS}/ai-{key.provider}"
+        text = edit.set_provider(text, key.provider, name, base_url=key.base_url, models=key.models)
+    old = files.text(path)
+    users.write_secret(path, key.value)
+    try:
+        users.save(place, text)
+    except BaseException:
+        if old is None:
+            files.remove_file(path)
+        else:
+            users.write_secret(path, old.strip())
+        raise
+    return Done(path, running=users.bring_about(place, told))
+
+
+def rotate(place: Place, name: str, told: Told) -> Done:
+    """Another token for the user's workspace, which starts anew; the old one opens nothing any more."""
+    text = load.read(place.config)
+    user = load.parse(text, place.config).user(name)
+    if user is None:
+        raise ConfigError(f"There is no user {name}. Nothing was changed.")
+    users.save(place, edit.set_ai_token(text, name, user.ai_token + 1))
+    return Done(running=users.bring_about(place, told))

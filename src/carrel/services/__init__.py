@@ -1,0 +1,1 @@
+"""Programs that run by themselves, beside the workspaces: a daemon, and what a timer starts."""

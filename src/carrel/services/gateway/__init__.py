@@ -1,0 +1,1 @@
+"""The AI gateway: keys stay here, and every token is counted."""

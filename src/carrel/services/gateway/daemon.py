@@ -1,0 +1,160 @@
+"""The gateway's life: start, a look around once a second, and an end that leaves the books settled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from carrel.core.budget import Ledger
+from carrel.services.gateway import sockets, upstream
+from carrel.services.gateway.books import Before, Books
+from carrel.services.gateway.door import Door
+from carrel.services.gateway.house import House
+from carrel.services.gateway.metrics import Metrics
+from carrel.services.gateway.settings import Invalid, Watched
+from carrel.services.gateway.sockets import Listener
+
+LOOK_SECONDS = 1.0
+OPEN_SECONDS = 10.0
+"""How long the books may take to open before the gateway starts without what they say."""
+GRACE_SECONDS = 5.0
+"""How long streams may go on after the gateway was told to end."""
+CUT_SECONDS = 0.1
+
+log = logging.getLogger("carrel.gateway")
+
+
+class Daemon:
+    """One gateway. Make it inside of its event loop."""
+
+    def __init__(self, watched: Watched, trust: ssl.SSLContext) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        self._opened = asyncio.Event()
+        books = Books(watched.known.settings.books, self._books_opened)
+        client = upstream.client(trust)
+        self._house = House(watched, books, client, Ledger(), Metrics())
+        self._listeners: dict[str, Listener] = {}
+        self._failed: set[str] = set()
+        self._closing: list[Listener] = []
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end.set)
+        house = self._house
+        house.books.start()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._opened.wait(), OPEN_SECONDS)
+            await self._look()
+            _notify("READY=1")
+            log.info("ready: %d people, %d providers", *self._counts())
+            while not self._end.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._end.wait(), LOOK_SECONDS)
+                    break
+                self._refresh()
+                await self._look()
+            await self._finish()
+        finally:
+            house.books.close()
+            await house.client.close()
+
+    def _counts(self) -> tuple[int, int]:
+        settings = self._house.known.settings
+        return len(settings.people), len(settings.providers)
+
+    def _books_opened(self, before: Before | None) -> None:
+        """Called from the books' thread."""
+
+        def restore() -> None:
+            if before is not None:
+                self._house.restore(before)
+            self._opened.set()
+
+        self._loop.call_soon_threadsafe(restore)
+
+    def _refresh(self) -> None:
+        try:
+            changed = self._house.watched.refresh()
+        except Invalid as error:
+            self._house.metrics.add("reloads_total", outcome="refused")
+            log.error("%s. The settings stay as they were.", error)  # noqa: TRY400
+            return
+        if changed:
+            self._house.metrics.add("reloads_total", outcome="taken")
+            log.info("new settings: %d people, %d providers", *self._counts())
+
+    async def _look(self) -> None:
+        """Listen wherever that is due, and nowhere else."""
+        settings = self._house.known.settings
+        wanted = {settings.socket(person.name): person.name for person in settings.people}
+        wanted[settings.admin] = ""
+        for path, listener in list(self._listeners.items()):
+            if path not in wanted or not listener.ours:
+                listener.stop()
+                self._closing.append(self._listeners.pop(path))
+        self._closing = [one for one in self._closing if one.door.connections]
+        for path, user in wanted.items():
+            if path not in self._listeners and Path(path).parent.is_dir():
+                await self._listen(path, user)
+
+    async def _listen(self, path: str, user: str) -> None:
+        """Listen for a person, or for the host if `user` is empty."""
+        mode, serve = (0o666, Door(self._house, user)) if user else (0o600, self._admin)
+        try:
+            self._listeners[path] = await Listener.at(path, mode, sockets.handler(serve))
+        except OSError as error:
+            if path not in self._failed:
+                log.error("cannot listen at %s: %s", path, error)  # noqa: TRY400
+            self._failed.add(path)
+            return
+        self._failed.discard(path)
+
+    async def _admin(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The host's own socket: how the gateway is, and what it did."""
+        match request.method, request.raw_path:
+            case "GET", "/metrics":
+                return web.Response(text=self._house.figures())
+            case "GET", "/healthz":
+                trouble = self._house.books.trouble
+                state = {"status": "trouble" if trouble else "ok", "books": trouble or "ok"}
+                return web.json_response(state, status=503 if trouble else 200)
+        return web.Response(status=404, text="There are /metrics and /healthz.\n")
+
+    async def _finish(self) -> None:
+        """Take nothing new, let open streams end, then cut them; all of it gets into the books."""
+        _notify("STOPPING=1")
+        self._house.closing = True
+        listeners = [*self._listeners.values(), *self._closing]
+        for listener in self._listeners.values():
+            listener.stop()
+        end = self._loop.time() + GRACE_SECONDS
+        while self._house.ledger.all.open and self._loop.time() < end:
+            await asyncio.sleep(0.02)
+        # For aiohttp, no seconds at all would mean for ever.
+        await asyncio.gather(*(listener.door.shutdown(CUT_SECONDS) for listener in listeners))
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, if it asked (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+            to.sendto(state.encode(), address.replace("@", "\0", 1))
+
+
+def allow_many_files() -> None:
+    """As many open files as the system lets us have: each stream needs two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
