@@ -122,6 +122,10 @@ class RealSite:
         """The user's project on the host."""
         return Path(self.storage) / user / "workspace"
 
+    def welcomed(self, user: str) -> Path:
+        """What the editor leaves in the user's home once it has shown the first steps."""
+        return Path(self.storage) / user / "home/.local/state/carrel/welcomed"
+
     @property
     def authority(self) -> Path:
         """The certificate to trust."""

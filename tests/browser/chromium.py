@@ -13,6 +13,7 @@ from typing import Protocol
 
 from playwright.sync_api import Browser, Page, Playwright, StorageState, expect
 
+from carrel.backends.waiting import until
 from sites import RealSite
 
 PROGRAM = "/usr/bin/chromium"
@@ -79,6 +80,8 @@ class Chromium:
                 page.goto(site.address(user))
                 sign_in(page, site.password(user))
                 expect(page.locator(WORKBENCH)).to_be_visible(timeout=WAIT_SECONDS * 1000)
+                # The first visit of all is greeted; no later window of a test is.
+                until(site.welcomed(user).exists, seconds=WAIT_SECONDS, what="The welcome")
                 self._signed_in[key] = context.storage_state()
         return self._signed_in[key]
 

@@ -109,6 +109,12 @@ class Desk:
             return True
         return False
 
+    def file_menu(self, name: str, label: str) -> None:
+        """Choose from the menu of a file in the Explorer by mouse."""
+        self.file(name).click(button="right")
+        entry = self.page.locator(".monaco-menu .action-item").filter(has_text=label).first
+        until(partial(_gone, entry), seconds=WAIT_SECONDS, what=f"The menu entry {label}")
+
     def open_terminal(self) -> None:
         """Open a terminal by mouse and wait for its prompt."""
         self.menu("Terminal", "New Terminal")
@@ -151,6 +157,15 @@ class Desk:
         folder = os.environ.get("CARREL_SCREENSHOTS")
         if folder:
             keep_picture(self.page, Path(folder) / f"{name}.png")
+
+
+def _gone(entry: Locator) -> bool:
+    # VS Code overlooks a click while it still draws the menu.
+    entry.click()
+    with contextlib.suppress(AssertionError):
+        expect(entry).to_have_count(0, timeout=2000)
+        return True
+    return False
 
 
 def keep_picture(page: Page, path: Path) -> None:

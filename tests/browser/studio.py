@@ -6,6 +6,7 @@ Used by test_companion. The real gateway has tests of its own; here it only has 
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ TOKEN = "token-of-ada-0123456789"
 AI = f"""
 [ai]
 mode = "shared-keys"
+model = "desk/reader"
 [ai.providers.desk]
 base_url = "http://127.0.0.1:{PROVIDER_PORT}/v1"
 api_key_file = "secrets/desk-key"
 models = ["reader"]
-model = "desk/reader"
 """
 PROVIDER = Path(__file__).parents[1] / "contract/provider.py"
 COSTS = f"""
@@ -37,6 +38,24 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 4141), Costs)
 threading.Timer(900, server.shutdown).start()
 server.serve_forever()
 """
+OFFICIAL = {
+    "name": "opencode",
+    "publisher": "sst-dev",
+    "displayName": "opencode",
+    "description": "Says when it is run, and does nothing else.",
+    "version": "0.0.13",
+    "engines": {"vscode": "^1.90.0"},
+    "main": "./extension.js",
+    "contributes": {
+        "commands": [{"command": "opencode.openTerminal", "title": "Open opencode"}],
+        "keybindings": [{"command": "opencode.openTerminal", "key": "ctrl+escape"}],
+    },
+}
+OFFICIAL_CODE = """
+exports.activate = () => require("vscode").commands.registerCommand("opencode.openTerminal", () =>
+    require("fs").writeFileSync("/tmp/official-ran", ""));
+"""
+PACK = Path(__file__).parents[2] / "images/workspace/build/companion"
 USAGE: dict[str, Any] = {
     "user": "ada",
     "currency": "USD",
@@ -63,7 +82,7 @@ class Studio:
         """Bring it up, with everything answering."""
         self.site.carrel("up", seconds=1800)
         self._give_token()
-        self._run("provider", PROVIDER.read_text(), str(PROVIDER_PORT))
+        self._run("provider", PROVIDER.read_text(), str(PROVIDER_PORT), "/home/coder/project")
         self.costs()
         self._run("costs", COSTS)
 
@@ -96,6 +115,27 @@ class Studio:
     def put(self, name: str, text: str) -> None:
         """Write a file of the project."""
         self.site.inside("ada", "tee", f"/home/coder/project/{name}", given=text)
+
+    def install_official(self) -> None:
+        """Install an extension with the name, the command and the key of opencode's own."""
+        source = self.site.folder / "official"
+        source.mkdir()
+        (source / "package.json").write_text(json.dumps(OFFICIAL))
+        (source / "extension.js").write_text(OFFICIAL_CODE)
+        packed = self.site.workspace("ada") / "official.vsix"
+        subprocess.run([PACK, source, packed], check=True, timeout=60)
+        packed.chmod(0o644)
+        self.site.inside("ada", "code-server", "--install-extension", "official.vsix")
+        packed.unlink()
+
+    def remove_official(self) -> None:
+        """Take it away again."""
+        self.site.inside("ada", "code-server", "--uninstall-extension", "sst-dev.opencode")
+
+    def official_ran(self) -> bool:
+        """Whether it was run since this was asked last."""
+        command = "test -e /tmp/official-ran && rm /tmp/official-ran && echo yes"
+        return self.site.inside("ada", "sh", "-c", command, status=None) == "yes\n"
 
     def agents(self) -> list[str]:
         """The process ids of the opencodes that run with a screen."""

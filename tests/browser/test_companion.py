@@ -77,8 +77,9 @@ def cost(desk: Desk) -> Locator:
 
 
 def test_the_first_visit_leads_by_clicks_to_an_answer_and_a_file_on_the_host(
-    studio: Studio, desk: Desk
+    studio: Studio, windows: Windows
 ) -> None:
+    desk = windows.first_visit(studio.site, "ada")
     expect(step(desk, "look")).to_be_visible()
     expect(desk.tabs).to_have_count(1)
     expect(button_below(desk)).to_be_visible()
@@ -161,8 +162,7 @@ def test_add_to_ai_names_the_selected_lines_although_the_agent_has_yet_to_start(
     desk.page.keyboard.press("Alt+k")
     shows(desk, "@poem.txt#L1-2")
     desk.picture("companion-reference")
-    desk.file("poem.txt").click(button="right")
-    desk.page.locator(".monaco-menu").get_by_text("Add to AI", exact=True).click()
+    desk.file_menu("poem.txt", "Add to AI")
     expect(agent(desk)).to_contain_text(re.compile(r"@poem\.txt#L1-2 @poem\.txt "))
     desk.tabs.filter(has_text="poem.txt").click()
     desk.page.keyboard.press("Control+Alt+k")
@@ -183,6 +183,27 @@ def test_ask_ai_shares_the_selected_lines_once(studio: Studio, desk: Desk) -> No
     assert agent(desk).inner_text().count("@poem.txt") == 1
 
 
+def test_where_the_official_extension_is_the_keys_do_one_thing_and_it_is_ours(
+    studio: Studio, windows: Windows
+) -> None:
+    studio.quiet()
+    studio.install_official()
+    try:
+        desk = windows.at_work(studio.site, "ada")
+        desk.page.keyboard.press("F1")
+        desk.page.locator(".quick-input-box input").fill(">Open opencode")
+        desk.page.locator(".quick-input-list").get_by_text("Open opencode").first.click()
+        until(studio.official_ran, seconds=60, what="The other extension")
+        open_poem(studio, desk)
+        desk.page.keyboard.press("Control+Escape")
+        ready(desk)
+        assert not studio.official_ran()
+        assert len(studio.agents()) == 1
+    finally:
+        studio.quiet()
+        studio.remove_official()
+
+
 def test_a_new_session_starts_over_in_the_same_place(studio: Studio, desk: Desk) -> None:
     button_below(desk).click()
     ready(desk)
@@ -199,6 +220,7 @@ def test_the_agent_that_was_left_or_closed_is_started_anew(studio: Studio, desk:
     button_below(desk).click()
     ready(desk)
     desk.page.keyboard.type("/exit")
+    shows(desk, "Exit the app")
     desk.page.keyboard.press("Enter")
     expect(agent_tabs(desk)).to_have_count(0)
     button_below(desk).click()

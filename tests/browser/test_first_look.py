@@ -13,24 +13,20 @@ from sites import RealSite
 DEFAULTS = Path(__file__).parents[2] / "images" / "workspace" / "defaults"
 
 
-def test_the_first_look_is_the_welcome_file_and_the_list_of_files_and_nothing_that_asks(
+def test_the_first_look_is_the_first_steps_and_the_list_of_files_and_nothing_that_asks(
     site: RealSite, windows: Windows
 ) -> None:
-    desk = windows.at_work(site, "ben")
+    desk = windows.first_visit(site, "ben")
     [welcome] = (DEFAULTS / "project").iterdir()
-    first_words = next(line for line in welcome.read_text().splitlines() if line)
 
     expect(desk.tabs).to_have_count(1)
-    expect(desk.tabs).to_contain_text(welcome.name)
-    expect(desk.page.locator(".view-lines")).to_contain_text(
-        re.compile(r"\s".join(first_words.split()))
-    )
+    expect(desk.page.locator(".gettingStartedContainer")).to_contain_text("Get started with Carrel")
     expect(desk.file(welcome.name)).to_be_visible()
     for entry in ("File", "Edit", "Terminal", "Help"):
         expect(desk.page.locator(f'.menubar-menu-button[aria-label="{entry}"]')).to_be_visible()
 
-    # Extensions speak up last: the file's language is known once they run.
-    expect(desk.page.locator(".statusbar")).to_contain_text("Plain Text")
+    # Extensions speak up last: this one's button is there once they run.
+    expect(desk.page.locator(".statusbar")).to_contain_text("Ask AI")
     desk.settle()
     desk.picture("first-look")
 

@@ -38,6 +38,14 @@ class Windows:
         desk.page.goto(site.address(user))
         return desk.opened()
 
+    def first_visit(self, site: RealSite, user: str) -> Desk:
+        """The desk of `user`, as it looks on the very first visit."""
+        desk = self.remembered(site, user)
+        site.welcomed(user).unlink()
+        self._visits.append((site, user, desk))
+        desk.page.goto(site.address(user))
+        return desk.opened()
+
     def _open(self, context: BrowserContext) -> Desk:
         self._contexts.append(context)
         context.set_default_timeout(WAIT_SECONDS * 1000)

@@ -3,9 +3,9 @@
     provider.py PORT [PROJECT]
 
 It answers every prompt; when the prompt says "write it", it first calls the agent's tool for writing
-files, and when it says "delete it", the one for running commands. What it was asked lands in
-requests.jsonl beside it. Standard library only: the container has nothing else. Ends by itself after
-ten minutes.
+files, and when it says "delete it", the one for running commands. The file is in the directory that a
+second argument names, or where the provider runs; there, too, requests.jsonl tells what it was asked.
+Standard library only: the container has nothing else. Ends by itself after ten minutes.
 """
 
 import json

@@ -193,6 +193,25 @@ def test_a_chat_that_streams_always_asks_for_its_usage(given: bytes, wanted: byt
 
 
 @pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (b'{"stream_options":{"a":[1,2]} ,"model":"a"}', b'{"model":"a"}'),
+        (b'{"model":"a" , "stream_options":null}', b'{"model":"a" }'),
+        (b'{"model":"a","stream_options":{},"n":1}', b'{"model":"a","n":1}'),
+        (b'{"model":"a","stream":true}', b'{"model":"a","stream":true}'),
+    ],
+)
+def test_a_provider_that_tells_unasked_is_not_asked(given: bytes, wanted: bytes) -> None:
+    assert outgoing(asked(Kind.CHAT, given), Kind.CHAT, "a", tells_unasked=True) == wanted
+
+
+def test_only_the_known_provider_tells_unasked() -> None:
+    there, own = (Provider("mistral"), Provider("mistral", None, "http://h/v1", ("m",)))
+    assert told(there).providers[0].tells_unasked
+    assert not told(own).providers[0].tells_unasked
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"", b"null", b"[]", b'"x"', b"{", b'{"model":"a"', b'{"model":"a"}x', b'{"model":"a",}', b"{}",

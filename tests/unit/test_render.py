@@ -5,8 +5,8 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from typing import Any
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -16,7 +16,17 @@ from carrel.core import ai
 from carrel.core.edge import Edge, OwnServer, Tunnel, local_edge
 from carrel.core.headers import Transport
 from carrel.core.resources import Service
-from carrel.core.site import Ai, AiMode, Limits, PasswordHash, Provider, Site, User
+from carrel.core.site import (
+    Ai,
+    AiMode,
+    Limits,
+    PasswordHash,
+    Provider,
+    SecretFile,
+    Site,
+    User,
+    Wire,
+)
 from carrel.render import nginx, nginx_text, supervisor
 from samples import HASH, LAYOUT, TWO_USERS, V1, V2, desired
 
@@ -155,14 +165,58 @@ def test_the_agent_sees_only_configured_providers() -> None:
     assert "{env:ANTHROPIC_API_KEY}" in json.dumps(config)
 
 
-@pytest.mark.parametrize("mode", [AiMode.OFF, AiMode.GATEWAY])
-def test_without_shared_keys_the_agent_gets_no_provider_and_no_key(mode: AiMode) -> None:
-    off = Ai(mode, TWO_USERS.ai.providers, "mine/small")
+def test_with_ai_off_the_agent_gets_no_provider_and_no_key() -> None:
+    off = Ai(AiMode.OFF, TWO_USERS.ai.providers, "mine/small")
     config = ai.agent_config(off)
     assert isinstance(config, dict)
     assert config["enabled_providers"] == []
     assert "model" not in config
     assert ai.key_entries(off) == ()
+
+
+def gateway_config(*providers: Provider, own_keys: bool = False) -> dict[str, Any]:
+    config = ai.agent_config(Ai(AiMode.GATEWAY, providers, allow_own_keys=own_keys))
+    assert isinstance(config, dict)
+    return config
+
+
+def test_through_the_gateway_the_agent_has_a_token_and_never_a_key() -> None:
+    key = SecretFile("/run/secrets/anthropic")
+    config = gateway_config(
+        Provider("anthropic", key, models=("claude-haiku-4-5",), wire=Wire.ANTHROPIC)
+    )
+    assert config["enabled_providers"] == ["anthropic"]
+    assert config["model"] == "anthropic/claude-haiku-4-5"
+    found = config["provider"]["anthropic"]
+    assert found["npm"] == "@ai-sdk/anthropic"
+    assert found["whitelist"] == list(found["models"]) == ["claude-haiku-4-5"]
+    assert found["models"]["claude-haiku-4-5"]["limit"]["output"] > 0
+    assert found["options"] == {
+        "baseURL": "http://127.0.0.1:4141/anthropic/v1",
+        "apiKey": "{env:CARREL_AI_TOKEN}",
+    }
+    assert ai.key_entries(Ai(AiMode.GATEWAY, (Provider("anthropic", key),))) == ()
+
+
+def test_before_there_is_a_provider_the_agent_speaks_to_the_gateway_itself() -> None:
+    config = gateway_config()
+    assert config["enabled_providers"] == ["carrel"]
+    assert config["model"] == "carrel/assistant"
+
+
+def test_with_own_keys_all_providers_but_the_free_one_are_open() -> None:
+    config = gateway_config(own_keys=True)
+    assert "enabled_providers" not in config
+    assert config["disabled_providers"] == ["opencode"]
+
+
+def test_what_the_agent_asks_about_is_the_operators_choice() -> None:
+    def asked(site: Ai) -> list[str]:
+        config: Any = ai.agent_config(site)
+        return [c for c, answer in config["permission"]["bash"].items() if answer == "ask"]
+
+    assert "rm *" in asked(Ai())
+    assert asked(Ai(ask_before=("make deploy",))) == ["make deploy *"]
 
 
 def test_a_provider_of_ones_own_is_openai_compatible() -> None:

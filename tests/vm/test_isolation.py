@@ -51,7 +51,12 @@ def private(server: Server) -> Iterator[Server]:
     """The server, with something of bob's that is worth a look."""
     server.answers("dan")
     server.answers("bob")
-    server.inside("bob", "sh", "-c", "echo dear diary >diary; SECRET=of-bob setsid sleep 7654 &")
+    server.inside(
+        "bob",
+        "sh",
+        "-c",
+        "echo dear diary >diary; SECRET=of-bob setsid sleep 7654 >/dev/null 2>&1 &",
+    )
     yield server
     server.inside("bob", "pkill", "--full", "sleep 7654")
 

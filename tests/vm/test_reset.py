@@ -30,7 +30,8 @@ def test_the_container_and_its_changes_go_and_the_work_stays(server: Server) -> 
         "sh",
         "-c",
         "echo mine >kept; mkdir -p ~/.local/share/code-server/User; touch /tmp/lost;"
-        'echo "{}" >~/.local/share/code-server/User/settings.json; setsid sleep 12345 & sleep 1',
+        'echo "{}" >~/.local/share/code-server/User/settings.json;'
+        "setsid sleep 12345 >/dev/null 2>&1 & sleep 1",
     )
     assert "sleep 12345" in server.inside("dan", "ps", "-eo", "args")
 

@@ -12,9 +12,13 @@ const opencode = require("./opencode");
 
 const START_SECONDS = 90;
 const POLL_MILLISECONDS = 150;
+const SCREEN_CHARACTERS = 16384;
 
 /** The terminals that we opened in this window, before their processes are there. */
 const opening = new WeakMap();
+
+/** Those of them that have drawn their prompt. */
+const drawn = new WeakSet();
 
 /** The agent in `terminal`, or null. */
 async function agentIn(terminal) {
@@ -52,8 +56,30 @@ async function open(folder) {
     });
     const agent = { port, password };
     opening.set(terminal, agent);
+    watch(terminal);
+    // Before the terminal has its process, the keyboard would stay where it was.
+    await terminal.processId;
     terminal.show(false);
     return { terminal, agent };
+}
+
+/**
+ * Remember when `terminal` has drawn its prompt. opencode's port answers, and takes words, before anybody on its
+ * screen listens for them: under load by seconds. Those words would be lost.
+ */
+function watch(terminal) {
+    let screen = "";
+    const listeners = [
+        vscode.window.onDidWriteTerminalData((event) => {
+            if (event.terminal !== terminal) return;
+            screen = (screen + event.data).slice(-SCREEN_CHARACTERS);
+            if (!opencode.promptIn(screen)) return;
+            drawn.add(terminal);
+            stop();
+        }),
+        vscode.window.onDidCloseTerminal((one) => one === terminal && stop()),
+    ];
+    const stop = () => listeners.forEach((listener) => listener.dispose());
 }
 
 /** Show the agent that is there, or open one. */
@@ -68,7 +94,7 @@ async function show(folder) {
 async function started({ terminal, agent }) {
     const last = Date.now() + START_SECONDS * 1000;
     while (terminal.exitStatus === undefined && Date.now() < last) {
-        if (await opencode.ready(agent)) return true;
+        if (await ready({ terminal, agent })) return true;
         await pause(POLL_MILLISECONDS);
     }
     return false;
@@ -97,8 +123,13 @@ async function renew(folder) {
     return true;
 }
 
+/** Whether its prompt takes words. One that VS Code brought back has drawn its prompt before this window was there. */
+async function ready({ terminal, agent }) {
+    return (drawn.has(terminal) || !opening.has(terminal)) && opencode.ready(agent);
+}
+
 async function waited(here) {
-    if (await opencode.ready(here.agent)) return true;
+    if (await ready(here)) return true;
     const title = "The AI is starting…";
     return vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title }, () => started(here));
 }

@@ -31,15 +31,14 @@ function selected() {
     return words.reference(editor.document.uri.fsPath, project(), { selection: editor.selection });
 }
 
-/** What "Add to AI" means here: what was right-clicked, or the open file with its selected lines. */
+/** What "Add to AI" means here: the files that were right-clicked in the list, or the open file with its selected lines. */
 async function chosen(clicked, all) {
-    const uris = Array.isArray(all) && all.length ? all : clicked instanceof vscode.Uri ? [clicked] : [];
     const editor = vscode.window.activeTextEditor;
-    if (uris.length === 0 || (uris.length === 1 && editor?.document.uri.toString() === uris[0].toString() && selected())) {
-        if (!editor || editor.document.uri.scheme !== "file") return [];
-        return [words.reference(editor.document.uri.fsPath, project(), { selection: editor.selection })];
-    }
-    return Promise.all(uris.filter((uri) => uri.scheme === "file").map(named));
+    const open = editor?.document.uri.scheme === "file" ? editor : null;
+    // Only the list of files gives a list.
+    if (Array.isArray(all) && all.length > 0) return Promise.all(all.filter((uri) => uri.scheme === "file").map(named));
+    if (clicked instanceof vscode.Uri && clicked.toString() !== open?.document.uri.toString()) return [await named(clicked)];
+    return open ? [words.reference(open.document.uri.fsPath, project(), { selection: open.selection })] : [];
 }
 
 async function named(uri) {
@@ -143,13 +142,11 @@ async function known(step) {
 
 /** Once in the life of a home: what somebody closes stays closed. */
 async function welcome() {
-    try {
-        await fs.mkdir(path.dirname(WELCOMED), { recursive: true });
-        await fs.writeFile(WELCOMED, "", { flag: "wx" });
-    } catch {
-        return;
-    }
+    if (await fs.stat(WELCOMED).catch(() => null)) return;
     await getStarted();
+    // Only now: a page that was left before it showed anything does not count.
+    await fs.mkdir(path.dirname(WELCOMED), { recursive: true });
+    await fs.writeFile(WELCOMED, "");
 }
 
 /** A place at the bottom that is always there, also when no file is open. */
@@ -190,7 +187,7 @@ function activate(context) {
         vscode.window.registerTreeDataProvider("carrel.ai", { getChildren: () => [], getTreeItem: (item) => item }),
         { dispose: () => pages?.close() },
     );
-    welcome();
+    welcome().catch((error) => console.warn(`Carrel: no welcome: ${error.message}`));
 }
 
 module.exports = { activate };

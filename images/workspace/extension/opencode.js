@@ -81,6 +81,11 @@ function attached(table, port) {
     });
 }
 
+/** Whether opencode's prompt is in what it has drawn: the line below it says "ctrl+p commands". */
+function promptIn(screen) {
+    return screen.replaceAll(/\x1b\[[0-9;:?]*[A-Za-z]/g, "").includes("commands");
+}
+
 /** Whether opencode answers and its screen is attached. */
 async function ready(agent) {
     try {
@@ -91,4 +96,4 @@ async function ready(agent) {
     }
 }
 
-module.exports = { PROGRAM, freePort, found, place, ask, attached, ready };
+module.exports = { PROGRAM, freePort, found, place, ask, attached, promptIn, ready };

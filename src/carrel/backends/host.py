@@ -155,12 +155,14 @@ class Host:
 
     def _unit_files(self, step: Step) -> set[str]:
         resource = step.after if isinstance(step, Change) else step.resource
-        ours = isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/")
-        return {resource.path} if ours and isinstance(resource, File) else set()
+        if isinstance(resource, File) and resource.path.startswith(f"{self.layout.units}/"):
+            return {resource.path}
+        return set()
 
     def _reload(self, stale: set[str]) -> None:
         systemd.reload_units()
-        if self.layout.unit_file(names.SLICE) in stale:
+        slice_ = self.layout.unit_file(names.SLICE)
+        if slice_ in stale and files.look(slice_) is not None:
             systemd.realize(names.SLICE)
         stale.clear()
 

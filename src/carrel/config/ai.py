@@ -46,6 +46,7 @@ def ai(table: schema.AiTable, secret: Callable[[str | None], SecretFile | None])
         unpriced=Unpriced(table.unpriced),
         when_full=WhenFull(table.when_full),
         allow_own_keys=table.allow_own_keys,
+        ask_before=table.ask_before,
     )
 
 

@@ -26,6 +26,7 @@ EXTENSION_ID = re.compile(
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]*")
 PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}")
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+COMMAND = re.compile(r"[A-Za-z0-9._/-]+( [A-Za-z0-9._/*=-]+)*")
 HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
 HTTPS_URL = re.compile(r"https://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
 EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
@@ -137,6 +138,9 @@ Resolver = Annotated[str, matching(RESOLVER, "a resolver", 'write it like "9.9.9
 Money = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 Hash = Annotated[str, AfterValidator(argon2_hash)]
+Command = Annotated[
+    str, matching(COMMAND, "the beginning of a command", 'write it like "git push"')
+]
 
 
 class Strict(BaseModel):
@@ -292,6 +296,11 @@ class AiTable(Strict):
     )
     allow_own_keys: bool = Field(
         default=False, description="let people sign in to providers with keys of their own"
+    )
+    ask_before: tuple[Command, ...] | None = Field(
+        None,
+        description="commands that the agent asks about before it runs them, by their beginnings, like "
+        '"git push"; default: those that delete, publish, or carry something out of the workspace',
     )
 
 

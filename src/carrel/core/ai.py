@@ -6,11 +6,13 @@ The managed configuration at /etc/opencode beats the user's own and the project'
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from carrel.core import gateway, names
 from carrel.core.gateway import Upstream
 from carrel.core.names import api_key_variable
 from carrel.core.resources import Entry
-from carrel.core.site import Ai, AiMode, Provider, Wire
+from carrel.core.site import Ai, AiMode, Price, Provider, Wire
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -50,7 +52,7 @@ def agent_config(ai: Ai) -> Json:
     config: dict[str, Json] = {
         "autoupdate": False,
         "share": "disabled",
-        "permission": permissions(),
+        "permission": permissions(ASKED_BEFORE if ai.ask_before is None else ai.ask_before),
         **_providers(ai, offered),
         "provider": offered,
     }
@@ -79,7 +81,7 @@ def _through_gateway(provider: Upstream) -> Json:
         "npm": _library(provider),
         # Of providers that it knows, opencode would offer every model there is.
         "whitelist": list(models),
-        "models": {model: {} for model in models},
+        "models": {model: _model(price) for model, price in provider.models},
         "options": {
             "baseURL": f"{names.AI_ADDRESS}/{provider.name}/v1",
             "apiKey": f"{{env:{names.AI_TOKEN}}}",
@@ -87,18 +89,25 @@ def _through_gateway(provider: Upstream) -> Json:
     }
 
 
+def _model(price: Price | None) -> Json:
+    """How much a model reads and writes at once: when opencode sums up what was said so far."""
+    if price is None or not price.context or not price.max_output:
+        return {}
+    return {"limit": {"context": price.context, "output": price.max_output}}
+
+
 def _library(provider: Upstream) -> str:
     """Which of opencode's built-in libraries speaks the provider's language."""
     return "@ai-sdk/anthropic" if provider.wire is Wire.ANTHROPIC else "@ai-sdk/openai-compatible"
 
 
-def permissions() -> Json:
+def permissions(ask_before: Iterable[str]) -> Json:
     """What the agent asks a person about; everything else it does by itself.
 
     The last rule that fits counts. `rm *` is also `rm` alone. It is a question for people, not a
     wall: whoever wants to get around it can, and what holds a workspace in is its container.
     """
-    asked: dict[str, Json] = {f"{command} *": "ask" for command in ASKED_BEFORE}
+    asked: dict[str, Json] = {f"{command} *": "ask" for command in ask_before}
     return {
         "bash": {"*": "allow", **asked},
         # /tmp is the workspace's own, and where programs put what they need for a moment.

@@ -26,6 +26,8 @@ class Upstream:
     models: tuple[tuple[str, Price | None], ...]
     needs_key: bool = True
     """Whether it is known to refuse requests without a key; a server of one's own may have none."""
+    tells_unasked: bool = False
+    """Whether its streams tell their usage unasked, and being asked is an error to it."""
 
     @property
     def key_variable(self) -> str:
@@ -118,6 +120,7 @@ def upstreams(ai: Ai) -> tuple[Upstream, ...]:
                 base_url=provider.base_url or prices.BASE_URLS.get(provider.name, ""),
                 models=tuple((model, known.get(model)) for model in offered_models(provider)),
                 needs_key=not provider.base_url,
+                tells_unasked=not provider.base_url and provider.name in prices.TELL_UNASKED,
             )
         )
     return tuple(found)

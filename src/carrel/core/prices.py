@@ -27,6 +27,9 @@ BASE_URLS = {
     "xai": "https://api.x.ai/v1",
 }
 
+TELL_UNASKED = frozenset({"mistral"})
+"""Providers that refuse `stream_options` (status 422, "extra_forbidden") and tell the usage anyway."""
+
 
 def wire(provider: str) -> Wire:
     """The language of a provider, going by its name."""

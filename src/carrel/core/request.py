@@ -37,6 +37,15 @@ class Unreadable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Where a key and its value begin in the body's text, and where the value ends."""
+
+    key: int
+    value: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request's body, understood as far as it has to be."""
 
@@ -48,8 +57,7 @@ class Asked:
     choices: int
     remembers: bool
     """Whether the provider adds input from earlier, which nobody sees in the body."""
-    spans: dict[str, tuple[int, int]]
-    """Where the value of a key stands in the body's text."""
+    spans: dict[str, Span]
     options: dict[str, Any] | None
     """`stream_options`, if there are any."""
 
@@ -103,32 +111,56 @@ def asked(kind: Kind, body: bytes) -> Asked:
     )
 
 
-def outgoing(request: Asked, kind: Kind, model: str) -> bytes:
+def outgoing(request: Asked, kind: Kind, model: str, *, tells_unasked: bool = False) -> bytes:
     """The body for the provider: the same bytes, but for two stated exceptions.
 
     An alias or a prefixed name becomes the provider's `model`, and a chat that streams asks for its
-    usage, because nobody could count it otherwise.
+    usage, because nobody could count it otherwise; it must not where the provider `tells_unasked`.
     """
-    changes: list[tuple[tuple[int, int], str]] = []
+    changes: list[Change] = []
     if model != request.model:
-        changes.append((request.spans["model"], json.dumps(model)))
-    if kind is Kind.CHAT and request.stream:
-        options = {**(request.options or {}), "include_usage": True}
-        if request.options != options:
-            changes.append(_with_options(request, json.dumps(options)))
+        span = request.spans["model"]
+        changes.append(Change(span.value, span.end, json.dumps(model)))
+    if kind is Kind.CHAT:
+        changes += _unasking(request) if tells_unasked else _asking(request)
     if not changes:
         return request.body
     text = request.body.decode()
-    for (start, end), value in sorted(changes, reverse=True):
-        text = text[:start] + value + text[end:]
+    for change in sorted(changes, key=lambda change: change.start, reverse=True):
+        text = text[: change.start] + change.text + text[change.end :]
     return text.encode()
 
 
-def _with_options(request: Asked, value: str) -> tuple[tuple[int, int], str]:
-    if "stream_options" in request.spans:
-        return request.spans["stream_options"], value
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What stands instead of a part of the text."""
+
+    start: int
+    end: int
+    text: str
+
+
+def _asking(request: Asked) -> list[Change]:
+    options = {**(request.options or {}), "include_usage": True}
+    if not request.stream or request.options == options:
+        return []
+    value = json.dumps(options)
+    span = request.spans.get("stream_options")
+    if span is not None:
+        return [Change(span.value, span.end, value)]
     start = request.body.index(b"{") + 1
-    return (start, start), f'"stream_options":{value},'
+    return [Change(start, start, f'"stream_options":{value},')]
+
+
+def _unasking(request: Asked) -> list[Change]:
+    span = request.spans.get("stream_options")
+    if span is None:
+        return []
+    text = request.body.decode()
+    end = WHITESPACE.match(text, span.end).end()
+    if text[end] == ",":
+        return [Change(span.key, end + 1, "")]
+    return [Change(text[: span.key].rindex(","), span.end, "")]
 
 
 def _maximum(values: dict[str, Any]) -> int | None:
@@ -138,11 +170,11 @@ def _maximum(values: dict[str, Any]) -> int | None:
     return max(given) if given else None
 
 
-def _top(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
+def _top(text: str) -> tuple[dict[str, Any], dict[str, Span]]:
     """The members of the outermost object and where their values stand."""
     space = WHITESPACE.match
     values: dict[str, Any] = {}
-    spans: dict[str, tuple[int, int]] = {}
+    spans: dict[str, Span] = {}
     at = space(text, 0).end()
     if text[at : at + 1] != "{":
         raise Unreadable("The body of the request is not a JSON object.")
@@ -152,6 +184,7 @@ def _top(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
     while True:
         if text[at : at + 1] != '"':
             raise ValueError(at)
+        begun = at
         key, at = scanstring(text, at + 1, True)
         at = space(text, at).end()
         if text[at : at + 1] != ":":
@@ -162,7 +195,7 @@ def _top(text: str) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
             raise Unreadable(
                 f"The body of the request is ambiguous: look at {json.dumps(key[:64])}."
             )
-        values[key], spans[key] = value, (start, at)
+        values[key], spans[key] = value, Span(begun, start, at)
         at = space(text, at).end()
         following = text[at : at + 1]
         at = space(text, at + 1).end()

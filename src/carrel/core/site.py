@@ -178,6 +178,8 @@ class Ai:
     unpriced: Unpriced = Unpriced.REFUSE
     when_full: WhenFull = WhenFull.STOP
     allow_own_keys: bool = False
+    ask_before: tuple[str, ...] | None = None
+    """Beginnings of commands that the agent asks about; None: those of core.ai."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carrel.adapters import files
 from carrel.backends.protocol import Told
 from carrel.config import edit, load
 from carrel.errors import ConfigError
@@ -40,16 +39,10 @@ def add(place: Place, key: NewKey, told: Told) -> Done:
     else:
         name = f"{users.SECRETS}/ai-{key.provider}"
         text = edit.set_provider(text, key.provider, name, base_url=key.base_url, models=key.models)
-    old = files.text(path)
+    # The name becomes a part of a path, and is only known to be one when it was parsed.
+    load.parse(text, place.config)
     users.write_secret(path, key.value)
-    try:
-        users.save(place, text)
-    except BaseException:
-        if old is None:
-            files.remove_file(path)
-        else:
-            users.write_secret(path, old.strip())
-        raise
+    users.save(place, text)
     return Done(path, running=users.bring_about(place, told))
 
 

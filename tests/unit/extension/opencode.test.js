@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const http = require("node:http");
 const test = require("node:test");
-const { place, attached, ask, freePort } = require("../../../images/workspace/extension/opencode.js");
+const { place, attached, ask, freePort, promptIn } = require("../../../images/workspace/extension/opencode.js");
 
 const SECRET = "OPENCODE_SERVER_PASSWORD=s=cret";
 
@@ -28,6 +28,11 @@ test("a screen is attached when somebody is connected to the port, not when it o
     assert.equal(attached([head, row("1387", "0A"), row("1387", "01")].join("\n"), 4999), true);
     assert.equal(attached([head, row("1388", "01")].join("\n"), 4999), false);
     assert.equal(attached([head, row("0387", "01")].join("\n"), 0x387), true);
+});
+
+test("the prompt is seen through colors and movements, and not before it is drawn", () => {
+    assert.equal(promptIn("\x1b[2J\x1b[1;1H\x1b]0;OpenCode\x07"), false);
+    assert.equal(promptIn("\x1b[30;5H\x1b[38;2;20;20;20mctrl+p\x1b[0m \x1b[38;2;9;9;9mcom\x1b[0mmands"), true);
 });
 
 test("a question carries the password in its header, and a refusal is an error", async () => {

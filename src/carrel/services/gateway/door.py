@@ -182,8 +182,8 @@ class Door:
         errand = upstream.Errand(
             known.urls[provider.name, kind], provider, known.key(provider), kind, asked.stream
         )
-        outgoing = upstream.Outgoing(requests.outgoing(asked, kind, chosen.model))
-        return outgoing, errand, exchange
+        data = requests.outgoing(asked, kind, chosen.model, tells_unasked=provider.tells_unasked)
+        return upstream.Outgoing(data), errand, exchange
 
     def _reserve(
         self, request: web.BaseRequest, asked: Asked, chosen: Chosen, person: Person

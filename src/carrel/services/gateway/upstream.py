@@ -102,7 +102,6 @@ async def forward(
                 headers=_headers(request, errand),
                 allow_redirects=False,
             )
-        exchange.first_byte()
         if answer.status >= 300:  # noqa: PLR2004
             return await _refused(answer, errand, exchange)
         return await _Passing(request, answer, errand, exchange).run()
@@ -116,7 +115,7 @@ async def forward(
         return _trouble(errand, exchange, 504, "did not answer in time")
     except (aiohttp.ClientError, ConnectionError, ValueError) as error:
         if request.transport is None or request.transport.is_closing():
-            raise
+            raise ConnectionResetError("the client left") from error
         log.warning("%s broke off: %s", errand.provider.name, type(error).__name__)
         return _trouble(errand, exchange, 502, "broke off without an answer that makes sense")
     finally:
@@ -155,6 +154,7 @@ async def _refused(
 ) -> web.Response:
     """Pass on the provider's error, without the key; one about the key itself is for the operator."""
     exchange.sent = False
+    exchange.first_byte()
     status, name = answer.status, errand.provider.name
     if status in (401, 403):
         log.error("%s refuses this server's key (status %d)", name, status)
@@ -216,6 +216,7 @@ class _Passing:
         if not self._events and length is not None and length <= WHOLE:
             async with asyncio.timeout(SILENCE_SECONDS):
                 body = await self._answer.read()
+            self._exchange.first_byte()
             self._meter.feed(body)
             self._meter.end()
             self._exchange.finish(self._answer.status)
@@ -246,6 +247,7 @@ class _Passing:
         async with asyncio.timeout(SILENCE_SECONDS) as clock:
             async for piece in self._answer.content.iter_any():
                 clock.reschedule(now() + SILENCE_SECONDS)
+                self._exchange.first_byte()
                 self._meter.feed(piece)
                 if passed := self._scrubber.feed(piece):
                     await response.write(passed)
@@ -254,7 +256,7 @@ class _Passing:
         """The provider stopped in the middle. A stream can say so; anything else has to break."""
         transport = self._request.transport
         if transport is None or transport.is_closing():
-            raise error
+            raise ConnectionResetError("the client left") from error
         name = self._errand.provider.name
         log.warning("%s broke off in the middle: %s", name, type(error).__name__)
         self._exchange.finish(502)
