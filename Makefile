@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
+JUDGES := .cache/judges
 
-.PHONY: help install uninstall demo demo-stop demo-delete env prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
+.PHONY: help install uninstall demo demo-stop demo-delete env judges vite prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -69,7 +70,23 @@ docs: env ## Write the generated pages and facts anew
 golden: env ## Write the golden files anew; then read the difference in git
 	@CARREL_GOLDEN=write $(BIN)/pytest -q tests/golden
 
-test: prepare-test env lint types layers ## Everything, with real podman, nginx, code-server and Chromium
+judges: $(JUDGES)/.installed ## Install the programs of others that judge configurations and TLS
+
+$(JUDGES)/.installed: requirements-judges.txt
+	@echo "Making the environment of the judges in $(JUDGES)" >&2
+	@$(PYTHON) -m venv $(JUDGES)
+	@$(JUDGES)/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements-judges.txt
+	@touch $@
+
+vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code's port forwarding
+
+.cache/vite/.installed: tests/vite/package-lock.json
+	@mkdir -p .cache/vite
+	@cp tests/vite/package.json tests/vite/package-lock.json .cache/vite/
+	@cd .cache/vite && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+test: prepare-test env judges vite lint types layers ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/pytest -v tests
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator

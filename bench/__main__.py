@@ -14,7 +14,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import cold_open, gateway, machine, memory, planning, table, throughput
+from bench import (
+    cold_open,
+    drops,
+    edge,
+    gateway,
+    machine,
+    memory,
+    planning,
+    storm,
+    table,
+    throughput,
+)
 from bench.ground import Ground
 from bench.results import Facts, Section
 
@@ -22,6 +33,9 @@ BENCHES: dict[str, Callable[[Ground], Section | Facts]] = {
     "cold_open": cold_open.run,
     "throughput": throughput.run,
     "memory": memory.run,
+    "edge": edge.run,
+    "drops": drops.run,
+    "storm": storm.run,
     "planning": planning.run,
     "gateway": gateway.run,
 }

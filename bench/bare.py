@@ -21,6 +21,7 @@ from bench.door import Door
 from bench.workspace import Workspace
 from carrel.adapters import files, probe
 from carrel.adapters.process import Identity
+from carrel.core.edge import SESSION_COOKIE
 from sites import free_port
 
 # The mounts are in a mount namespace of this process: they end with it, whatever happens.
@@ -74,7 +75,8 @@ class Bare:
             files.make_directory(path, self._account, 0o700)
         self._hash = workspace.password_hash()
         self.port = free_port()
-        self.door = Door(port=self.port, host="127.0.0.1", cookie=workspace.door.cookie)
+        cookie = f"{SESSION_COOKIE}={workspace.session}"
+        self.door = Door(port=self.port, host="127.0.0.1", cookie=cookie)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Running]:

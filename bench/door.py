@@ -42,8 +42,8 @@ class Door:
 
     @property
     def address(self) -> str:
-        """For tools that speak HTTP themselves; they have to send `headers` too."""
-        return f"{'https' if self.trust else 'http'}://127.0.0.1:{self.port}"
+        """For tools that speak HTTP themselves: they send `headers`, and ask 127.0.0.1."""
+        return f"{'https' if self.trust else 'http'}://{self.host}:{self.port}"
 
     @property
     def headers(self) -> dict[str, str]:

@@ -8,54 +8,20 @@ load generator pays for its half on the same processors.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import OK
 
-from bench import table
+from bench import table, wrk
 from bench.door import WORKBENCH, Door
 from bench.ground import Ground
 from bench.results import AtLeastTimes, Goal, Row, Samples, Section
+from bench.wrk import CONNECTIONS, THREADS, Load
 
 ROUNDS = 11
 """Many short rounds in turns: on a shared machine one may be off by a fifth, their median is not."""
-THREADS, CONNECTIONS = 2, 16
 GOAL = AtLeastTimes(0.9)
 PLAIN, TLS, BARE = "HTTP", "HTTPS", "bare"
-
-# The cookie is a secret: it goes to wrk in a file, not in an argument.
-_SCRIPT = """\
-local headers = {headers}
-for name, value in pairs(headers) do wrk.headers[name] = value end
-done = function(summary, latency)
-    local wrong = summary.errors
-    io.stderr:write(string.format(
-        '{{"requests": %d, "seconds": %f, "bytes": %.0f, "errors": %d, "median_ms": %f, "p99_ms": %f}}',
-        summary.requests, summary.duration / 1e6, summary.bytes,
-        wrong.status + wrong.connect + wrong.read + wrong.write + wrong.timeout,
-        latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
-end
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What one run of wrk saw."""
-
-    requests: int
-    seconds: float
-    bytes: float
-    errors: int
-    median_ms: float
-    p99_ms: float
-
-    @property
-    def rate(self) -> float:
-        """Requests per second."""
-        return self.requests / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +82,10 @@ Round = Mapping[str, Load]
 
 
 def _round(target: Target, size: int, doors: Doors) -> Round:
-    loads = {side: _load(target, size, door) for side, door in doors.sides().items()}
+    loads = {
+        side: wrk.load(door, target.path, target.seconds, size)
+        for side, door in doors.sides().items()
+    }
     rates = ", ".join(f"{side} {load.rate:.0f}/s" for side, load in loads.items())
     table.progress(f"{target.name}: {rates}")
     return loads
@@ -137,25 +106,6 @@ def _same_size(target: Target, doors: Doors) -> int:
     sizes = [len(reply.body) for reply in replies]
     assert max(sizes) - min(sizes) <= 0.05 * max(sizes), f"not the same page: {sizes} bytes"
     return min(sizes)
-
-
-def _load(target: Target, size: int, door: Door) -> Load:
-    # JSON and Lua write these strings alike; the names need Lua's brackets.
-    headers = ", ".join(f"[{json.dumps(k)}] = {json.dumps(v)}" for k, v in door.headers.items())
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT.format(headers=f"{{{headers}}}"))
-        script.flush()
-        command = [
-            "wrk", f"--threads={THREADS}", f"--connections={CONNECTIONS}",
-            f"--duration={target.seconds}s", "--timeout=10s", f"--script={script.name}",
-            door.address + target.path,
-        ]  # fmt: skip
-        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90)
-    load = Load(**json.loads(result.stderr))
-    assert load.errors == 0, f"wrk: {load.errors} errors\n{result.stdout}"
-    # wrk counts no redirect as an error; an answer shorter than the page is one.
-    assert load.bytes >= load.requests * size, "wrk: answers shorter than the page"
-    return load
 
 
 def _latencies(rounds: Sequence[Round]) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from bench import processes
 from bench.door import Door
 from carrel.adapters import files
-from carrel.core import names
+from carrel.core import edge, names
 from carrel.core.names import LocalLayout
 from sites import RealSite, free_port
 
@@ -31,13 +31,15 @@ class Workspace:
         self.site = site
         self.service = names.workspace_service(USER)
         self.container = self.layout.container(USER)
+        self.session = self._sign_in()
         self.door = Door(
             port=site.port,
             host=f"{USER}.code.localhost",
-            cookie=self._sign_in(),
+            cookie=f"{edge.HOST_COOKIE}={self.session}",
             trust=ssl.create_default_context(cafile=str(site.authority)),
         )
-        self.tunnel = Door(port=tunnel, host="127.0.0.1", cookie=self.door.cookie)
+        tunnel_cookie = edge.Tunnel(USER, tunnel).cookie
+        self.tunnel = Door(tunnel, "127.0.0.1", f"{tunnel_cookie}={self.session}")
 
     @property
     def layout(self) -> LocalLayout:
@@ -55,10 +57,10 @@ class Workspace:
             {"Content-Type": "application/x-www-form-urlencoded"},
             f"password={quote(self.site.password(USER))}".encode(),
         )
-        cookie = headers.get("Set-Cookie", "").partition(";")[0]
+        name, _, session = headers.get("Set-Cookie", "").partition(";")[0].partition("=")
         assert status == 302, f"sign-in: status {status}"
-        assert cookie.startswith("code-server-session="), "sign-in: no session cookie"
-        return cookie
+        assert name == edge.HOST_COOKIE, "sign-in: no session cookie"
+        return session
 
     def start(self) -> None:
         """Have it started; returns before it answers."""

@@ -117,6 +117,7 @@ let
       # Everything that a placeholder of the facts may stand for.
       values = {
         user = name;
+        name = document.site.name or "Carrel";
         uid = toString uid;
         first = toString first;
         above = toString (first + 1000);

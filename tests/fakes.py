@@ -21,11 +21,12 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from carrel.adapters import accounts, certificates, files, nginx, probe, systemd
+from carrel.adapters import accounts, certificates, files, nginx, probe, systemd, workers
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.adapters.supervisor import ProgramState, Supervisor
 from carrel.adapters.systemd import UnitState
+from carrel.adapters.workers import Worker
 from carrel.backends import disk, record
 from carrel.backends.images import Built
 from carrel.backends.protocol import Told
@@ -302,6 +303,8 @@ class FakeSystemd:
         self.refuses = ""
         """What the authority says instead of giving a certificate."""
         self.running[names.NGINX_UNIT] = self._inputs(names.NGINX_UNIT)
+        self.reads = 0
+        """How often nginx has read its configuration."""
 
     # -- what systemctl does ---------------------------------------------------------------
 
@@ -353,6 +356,7 @@ class FakeSystemd:
             assert runtime or place.exists(), f"{unit}: there is no {path}"
         self.running[unit] = self._inputs(unit)
         self.started.append(unit)
+        self.reads += unit == names.NGINX_UNIT
 
     def run_once(self, unit: str, identifier: str) -> None:
         text = self._text(unit, self._loaded)
@@ -385,6 +389,7 @@ class FakeSystemd:
         assert unit in self.running, f"{unit} is not running"
         self._power.spend()
         self.running[unit] = self._inputs(unit)
+        self.reads += unit == names.NGINX_UNIT
 
     def make_again(self, path: str) -> None:
         self._power.spend()
@@ -490,6 +495,7 @@ class FakeServer:
         self.systemd = FakeSystemd(self.layout, folder, self.power, self.accounts)
         self.config = folder / "etc/carrel/carrel.toml"
         self.said: list[str] = []
+        self.ended_workers: set[int] = set()
         self.nginx_refuses = ""
         """What nginx has against its configuration."""
 
@@ -502,12 +508,27 @@ class FakeServer:
         patch.setattr(files, "os", Disk(self.power))
         patch.setattr(files, "shutil", Trees(self.power))
         patch.setattr(nginx, "_test", self._nginx_test)
+        patch.setattr(workers, "current", self._workers)
+        patch.setattr(workers, "end", self._end_workers)
         patch.setattr(nginx, "test", self._nginx_takes)
         patch.setattr(probe, "certificate", self._served)
         patch.setattr(probe, "healthy", self._answers)
         patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
         return self
+
+    def _workers(self) -> frozenset[Worker]:
+        """Each reload of nginx leaves a worker with old connections behind."""
+        reads = self.systemd.reads
+        if names.NGINX_UNIT not in self.systemd.running:
+            return frozenset()
+        old = set(range(reads)) - self.ended_workers
+        return frozenset({Worker(reads, leaving=False), *(Worker(n, leaving=True) for n in old)})
+
+    def _end_workers(self, found: Iterable[Worker]) -> None:
+        for worker in found:
+            assert worker.leaving
+            self.ended_workers.add(worker.pid)
 
     def _nginx_test(self, path: str, content: str) -> None:
         assert Path(path).parent.is_dir()

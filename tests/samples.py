@@ -72,8 +72,10 @@ TWO_USERS = Site(
     ),
 )
 
-V1 = Machine(cgroups="v1", runtime="runc")
-V2 = Machine(controllers=frozenset({"memory", "cpu", "pids"}), cgroup_manager="systemd")
+V1 = Machine(cgroups="v1", runtime="runc", nginx=(1, 22, 1))
+V2 = Machine(
+    controllers=frozenset({"memory", "cpu", "pids"}), cgroup_manager="systemd", nginx=(1, 26, 3)
+)
 
 
 def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.Surroundings:

@@ -39,7 +39,7 @@ class RealSite:
     def __init__(self, folder: Path, users: Sequence[str], more: str = "") -> None:
         self.folder = folder
         self.config = folder / "carrel.toml"
-        self.port = free_port()
+        self.port: int = free_port()
         self.layout = facts.layout(self.config)
         self.place = LocalPlace.of(self.config, lambda _: None)
         self.storage = self._storage()

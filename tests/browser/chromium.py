@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Protocol
 
 from playwright.sync_api import Browser, Page, Playwright, StorageState, expect
 
@@ -33,6 +34,18 @@ WORKBENCH = ".monaco-workbench"
 WAIT_SECONDS = 30
 
 
+class Trusted(Protocol):
+    """What a browser has to know of a site to open it."""
+
+    @property
+    def port(self) -> int:
+        """The HTTPS port on loopback."""
+
+    @property
+    def authority(self) -> Path:
+        """The certificate to trust."""
+
+
 class Chromium:
     """The browsers of a test session, with who is signed in where."""
 
@@ -42,13 +55,13 @@ class Chromium:
         self._browsers: dict[int, Browser] = {}
         self._signed_in: dict[tuple[int, str], StorageState] = {}
 
-    def of(self, site: RealSite) -> Browser:
+    def of(self, site: Trusted) -> Browser:
         """The browser that trusts `site`."""
         if site.port not in self._browsers:
             self._browsers[site.port] = self.launch(site)
         return self._browsers[site.port]
 
-    def launch(self, site: RealSite, *more: str) -> Browser:
+    def launch(self, site: Trusted, *more: str) -> Browser:
         """A browser of one's own that trusts `site`, with `more` flags; the caller closes it."""
         home = self._folder / str(site.port)
         trust(home, site.authority)

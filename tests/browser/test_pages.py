@@ -12,7 +12,7 @@ from browser.desk import Desk
 from browser.windows import Windows
 from carrel.core.edge import LOGIN_ATTEMPTS_AT_ONCE
 from carrel.core.names import workspace_service
-from carrel.render.pages import ENGLISH
+from carrel.render.words import ENGLISH
 from sites import RealSite
 
 

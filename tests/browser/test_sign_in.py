@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from browser.chromium import sign_in
 from browser.windows import Windows
+from carrel.core.edge import HOST_COOKIE
 from sites import RealSite
 
 
@@ -33,11 +34,12 @@ def test_the_session_cookie_travels_over_tls_only_and_scripts_cannot_read_it(
     desk = windows.remembered(site, "ada")
     desk.page.goto(site.address("ada"))
     expect(desk.workbench).to_be_visible()
-    [cookie] = [c for c in desk.page.context.cookies() if c["name"].startswith("code-server")]
+    [cookie] = [c for c in desk.page.context.cookies() if c["name"] == HOST_COOKIE]
     assert cookie["secure"]
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Lax"
-    assert "code-server-session" not in desk.page.evaluate("document.cookie")
+    assert cookie["domain"] == "ada.code.localhost"
+    assert HOST_COOKIE not in desk.page.evaluate("document.cookie")
 
 
 def test_a_cookie_of_one_person_does_not_open_the_desk_of_another(
@@ -49,9 +51,10 @@ def test_a_cookie_of_one_person_does_not_open_the_desk_of_another(
     assert urlsplit(desk.page.url).path == "/login"
 
     # Even carried over by hand, as a stolen cookie would be.
-    [cookie] = [c for c in desk.page.context.cookies() if c["name"].startswith("code-server")]
+    [cookie] = [c for c in desk.page.context.cookies() if c["name"] == HOST_COOKIE]
     name, value = cookie["name"], cookie["value"]
-    desk.page.context.add_cookies([{"name": name, "value": value, "url": site.address("ben")}])
+    url = site.address("ben")
+    desk.page.context.add_cookies([{"name": name, "value": value, "url": url, "secure": True}])
     desk.page.goto(site.address("ben"))
     expect(desk.password_field).to_be_visible()
     assert urlsplit(desk.page.url).path == "/login"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, ViewportSize
 
-from browser.chromium import WAIT_SECONDS, Chromium
+from browser.chromium import WAIT_SECONDS, Chromium, Trusted
 from browser.desk import Desk, keep_picture
 from sites import RealSite
 
@@ -22,7 +22,7 @@ class Windows:
         self.desks: list[Desk] = []
         self._visits: list[tuple[RealSite, str, Desk]] = []
 
-    def stranger(self, site: RealSite) -> Desk:
+    def stranger(self, site: Trusted) -> Desk:
         """An empty window of somebody whom `site` does not know yet."""
         return self._open(self._chromium.of(site).new_context(viewport=SIZE))
 

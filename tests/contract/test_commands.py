@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from carrel.backends.waiting import until
+from samples import HASH
 from sites import RealSite
 
 
@@ -93,6 +94,47 @@ def test_a_new_password_ends_old_sessions(desk: RealSite) -> None:
     desk.carrel("user", "passwd", "ada", "--password-stdin", given="new-words\n")
     assert desk.password("ada") == "new-words"
     assert desk.get("ada", "/?folder=/home/coder/project", session)[0] == 302
+
+
+def test_plan_shows_what_nginx_will_read(desk: RealSite) -> None:
+    said = desk.carrel("plan", "--show", "nginx").stdout
+    assert f"# {desk.layout.nginx_config}\n" in said
+    assert Path(desk.layout.nginx_config).read_text().strip() in said
+
+
+def test_signing_somebody_out_ends_every_session_and_keeps_the_password(desk: RealSite) -> None:
+    desk.carrel("up")
+    before = desk.password("ada")
+    session = {"Cookie": desk.sign_in("ada")[1]["Set-Cookie"].partition(";")[0]}
+    assert desk.get("ada", "/?folder=/home/coder/project", session)[0] == 200
+    said = desk.carrel("user", "logout", "ada").stderr
+    assert "Every session of ada has ended." in said
+    assert desk.get("ada", "/?folder=/home/coder/project", session)[0] == 302
+    assert desk.password("ada") == before
+    assert desk.sign_in("ada")[0] == 302
+    assert desk.carrel("plan").stdout.strip() == "Nothing to do."
+    assert "no user eve" in desk.carrel("user", "logout", "eve", status=2).stderr
+
+
+def test_a_hash_that_somebody_else_made_has_no_other_salt(desk: RealSite) -> None:
+    desk.carrel("up")
+    file = desk.folder / "secrets/ada"
+    password = file.read_text()
+    file.write_text(HASH)
+    said = desk.carrel("user", "logout", "ada", status=None)
+    assert said.returncode != 0
+    assert "carrel user passwd ada" in said.stderr
+    file.write_text(password)
+    assert answers(desk, "ada")
+
+
+def test_a_suspended_user_looks_like_nobody(desk: RealSite) -> None:
+    desk.carrel("up")
+    desk.carrel("user", "suspend", "ada")
+    until(lambda: desk.get("ada")[0] == 404, seconds=5, what="the end of ada's desk")
+    assert desk.get("ada")[2] == desk.get("nobody")[2]
+    desk.carrel("user", "resume", "ada")
+    until(lambda: answers(desk, "ada"), seconds=5, what="ada's desk")
 
 
 def test_the_exit_status_of_a_command_in_the_workspace_is_passed_on(desk: RealSite) -> None:

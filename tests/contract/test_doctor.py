@@ -102,7 +102,7 @@ def test_a_workspace_that_was_stopped_is_named(desk: RealSite) -> None:
 
 def test_a_certificate_that_ended_is_named(desk: RealSite) -> None:
     result = subprocess.run(
-        ["faketime", "+398 days", sys.executable, "-m", "carrel", "doctor", "--json"],
+        ["faketime", "+366 days", sys.executable, "-m", "carrel", "doctor", "--json"],
         env={**os.environ, "CARREL_CONFIG": str(desk.config)},
         capture_output=True,
         text=True,

@@ -86,7 +86,7 @@ def test_no_environment_of_the_host_comes_in(site: RealSite) -> None:
     }
     assert names <= {
         "PATH", "HOME", "USER", "SHELL", "LANG", "EDITOR", "VISUAL", "TERM", "container", "HOSTNAME",
-        "PWD", "SHLVL", "_", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_AUTOUPDATE",
+        "PWD", "SHLVL", "BASH_ENV", "_", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_AUTOUPDATE",
         "OLDPWD", "GIT_EDITOR", "BROWSER", "NPM_CONFIG_PREFIX",
         "PIP_BREAK_SYSTEM_PACKAGES", "PIP_USER", "npm_config_prefix",
     }  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from carrel.core import names
-from carrel.core.machine import server_machine
+from carrel.core.machine import NIXOS_NGINX, server_machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import File, Image, Include, Resource, State
 from carrel.core.server import Ids
@@ -136,7 +136,7 @@ def _surroundings(desks: Desks, site: Site) -> host.Surroundings:
     )
     return host.Surroundings(
         layout=LAYOUT,
-        machine=server_machine(ipv6=True),
+        machine=server_machine(ipv6=True, nginx=NIXOS_NGINX),
         image=Image(names.image_reference("0123456789ab"), "", (), ()),
         image_directory=LAYOUT.current_image,
         ids=ids,

@@ -98,6 +98,7 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
         "--socket=/run/carrel/editor.sock",
         "--socket-mode=666",
         "--app-name=dan · Carrel",
+        "--i18n=/etc/opencode/sign-in.json",
     ]
 
 

@@ -18,6 +18,7 @@ from carrel.adapters.visitor import Presented, Reply, Stop
 from carrel.cli import checkup, main
 from carrel.core import certificate as rules
 from carrel.core.certificate import DAY
+from carrel.core.edge import HOST_COOKIE
 from carrel.core.machine import Machine
 from carrel.core.names import HostLayout
 from carrel.core.site import GIB, Ai, Site, Tls, TlsMode, User
@@ -123,7 +124,7 @@ class Shown(Instruments):
             return Reply(404, {}, "")
         signed_in = HASH.replace("$", "%24").replace("=", "%3D").replace(",", "%2C")
         if path.startswith("/?folder"):
-            assert headers == {"Cookie": f"code-server-session={signed_in}"}
+            assert headers == {"Cookie": f"{HOST_COOKIE}={signed_in}"}
             return Reply(200, {}, '"stable-0123abcd"')
         return Reply(200, {}, '<input type="password">')
 
@@ -248,8 +249,8 @@ ILLS: list[tuple[str, Change, str]] = [
     ("disk", put("free", Space(GIB // 2, 0.9)), "only 0.5 GB are free"),
     ("disk", put("free", Space(50 * GIB, 0.01)), "inodes"),
     ("certificate", lambda c: c.bundle.unlink(), "there is no certificate"),
-    ("certificate", later(384), "was not renewed"),
-    ("certificate", later(400), "ended 3 days ago"),
+    ("certificate", later(352), "was not renewed"),
+    ("certificate", later(368), "ended 3 days ago"),
     ("certificate", stale, "another certificate than the one that is installed"),
     ("tls", distrusted, "unable to get local issuer certificate"),
     ("tls", antique, "TLSv1.1"),

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import inspect
 import re
-from collections.abc import Callable
+from dataclasses import fields
 from html.parser import HTMLParser
 
 import pytest
 
 from carrel.core import names
-from carrel.render import pages
+from carrel.core.site import About, Language
+from carrel.render import pages, words
+from carrel.render.pages import Pages
 
 DOMAIN = "code.example.org"
 PORT = 8443
@@ -27,10 +28,12 @@ HOSTILE = [
 
 Attributes = list[tuple[str, str | None]]
 
-every_page = pytest.mark.parametrize("name", pages.all_pages(DOMAIN, PORT))
+NAMES = tuple(Pages(DOMAIN).all())
+every_page = pytest.mark.parametrize("name", NAMES)
 every_page_with_a_domain = pytest.mark.parametrize(
-    "render", [pages.welcome, pages.not_found, pages.unavailable]
+    "name", ["welcome.html", "404.html", "unavailable.html"]
 )
+in_every_language = pytest.mark.parametrize("language", list(Language))
 
 
 class Document(HTMLParser):
@@ -73,15 +76,20 @@ class Document(HTMLParser):
         return found[0]["content"] if found else None
 
 
-def document(name: str) -> Document:
-    return Document(pages.all_pages(DOMAIN, PORT)[name])
+def text_of(name: str, language: Language = Language.ENGLISH) -> str:
+    return Pages(DOMAIN, PORT, About(language=language)).all()[name]
 
 
+def document(name: str, language: Language = Language.ENGLISH) -> Document:
+    return Document(text_of(name, language))
+
+
+@in_every_language
 @every_page
-def test_every_page_is_one_complete_document(name: str) -> None:
-    assert pages.all_pages(DOMAIN, PORT)[name].startswith("<!doctype html>")
-    page = document(name)
-    assert page.all("html") == [{"lang": "en"}]
+def test_every_page_is_one_complete_document(name: str, language: Language) -> None:
+    assert text_of(name, language).startswith("<!doctype html>")
+    page = document(name, language)
+    assert page.all("html") == [{"lang": language.value}]
     assert page.text("title").endswith(" · Carrel")
     assert page.meta("viewport") == "width=device-width, initial-scale=1"
     assert page.meta("robots") == "noindex, nofollow"
@@ -89,9 +97,26 @@ def test_every_page_is_one_complete_document(name: str) -> None:
         assert len(page.all(landmark)) == 1
 
 
-def test_no_two_pages_have_the_same_title() -> None:
-    titles = [document(name).text("title") for name in pages.all_pages(DOMAIN, PORT)]
-    assert len(set(titles)) == len(titles) == 4
+@in_every_language
+def test_no_two_pages_have_the_same_title(language: Language) -> None:
+    titles = [document(name, language).text("title") for name in NAMES]
+    assert len(set(titles)) == len(titles) == 5
+
+
+def test_no_sentence_is_left_in_another_language() -> None:
+    english, german = words.of(Language.ENGLISH), words.of(Language.GERMAN)
+    same = {
+        value
+        for value in (*_said(english), *_said(german))
+        if value in _said(english) and value in _said(german)
+    }
+    assert same == {"name"}
+
+
+def _said(part: object) -> set[str]:
+    if isinstance(part, str):
+        return {part}
+    return set().union(*(_said(getattr(part, f.name)) for f in fields(part)))  # type: ignore[arg-type]
 
 
 @every_page
@@ -110,18 +135,19 @@ def test_no_id_is_used_twice_and_every_reference_to_one_is_met(name: str) -> Non
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @every_page_with_a_domain
-def test_a_hostile_domain_changes_no_element_of_the_page(
-    render: Callable[[str, int | None], str], hostile: str
-) -> None:
-    page = Document(render(hostile, PORT))
-    assert page.skeleton() == Document(render(DOMAIN, PORT)).skeleton()
+def test_a_hostile_domain_changes_no_element_of_the_page(name: str, hostile: str) -> None:
+    page = Document(Pages(hostile, PORT).all()[name])
+    assert page.skeleton() == document(name).skeleton()
     assert f"{hostile}:{PORT}" in "".join(data for _, data in page.texts)
 
 
-@every_page_with_a_domain
-def test_a_hostile_port_changes_no_element_of_the_page(render: Callable[..., str]) -> None:
-    page = Document(render(DOMAIN, HOSTILE[0]))
-    assert page.skeleton() == Document(render(DOMAIN, PORT)).skeleton()
+@pytest.mark.parametrize("hostile", HOSTILE)
+@every_page
+def test_a_hostile_name_or_contact_changes_no_element_of_the_page(name: str, hostile: str) -> None:
+    page = Document(Pages(DOMAIN, PORT, About(name=hostile, contact=hostile)).all()[name])
+    assert page.skeleton() == document(name).skeleton()
+    assert hostile in page.text("title")
+    assert hostile in page.text("p")
 
 
 @every_page
@@ -134,7 +160,7 @@ def test_no_page_points_anywhere_but_to_itself_and_the_bare_domain(name: str) ->
 
 @every_page
 def test_no_page_mentions_another_host_or_loads_anything(name: str) -> None:
-    text = pages.all_pages(DOMAIN, PORT)[name]
+    text = text_of(name)
     # The script builds its address itself: there the host is empty.
     assert set(re.findall(r"https?://([^\s\"'<>/]*)", text)) <= {HOST, ""}
     assert "@import" not in text
@@ -160,15 +186,44 @@ def test_no_element_carries_its_own_style_or_handler(name: str) -> None:
 
 
 @every_page
-def test_only_the_welcome_page_has_a_script_and_it_is_tiny(name: str) -> None:
+def test_scripts_are_where_they_are_needed_and_tiny(name: str) -> None:
     page = document(name)
-    assert len(page.all("script")) == (name == "welcome.html")
+    assert len(page.all("script")) == (name in {"welcome.html", "cookies.html", "unavailable.html"})
     assert len(page.text("script")) < 1000
 
 
 @every_page
 def test_every_page_names_the_person_to_ask(name: str) -> None:
-    assert pages.ENGLISH.operator in document(name).text("p")
+    assert "your operator, the person who runs Carrel for your team" in document(name).text("p")
+
+
+@pytest.mark.parametrize(
+    ("contact", "address"),
+    [
+        ("dana@example.org", "mailto:dana@example.org"),
+        ("https://help.example.org/carrel", "https://help.example.org/carrel"),
+        ("Dana, room 4", None),
+        ("javascript:alert(1)", None),
+    ],
+)
+@every_page
+def test_the_operators_contact_is_on_every_page_with_a_link_where_there_can_be_one(
+    name: str, contact: str, address: str | None
+) -> None:
+    page = Document(Pages(DOMAIN, PORT, About(contact=contact)).all()[name])
+    links = [link["href"] for link in page.all("a")]
+    assert contact in page.text("a" if address else "p")
+    assert (address in links) == (address is not None)
+    assert "your operator" not in page.text("p")
+
+
+@in_every_language
+def test_the_sites_name_is_the_one_that_people_know(language: Language) -> None:
+    about = About(name="Lesesaal", language=language)
+    for text in Pages(DOMAIN, PORT, about).all().values():
+        page = Document(text)
+        assert page.text("title").endswith(" · Lesesaal")
+        assert "Carrel" not in "".join(data for _, data in page.texts)
 
 
 @every_page
@@ -177,6 +232,13 @@ def test_no_page_shouts(name: str) -> None:
     said = "".join(data for parent, data in page.texts if parent not in {"style", "script"})
     assert "!" not in said
     assert said.isascii() or set(said) - set(map(chr, range(128))) == {"·"}
+
+
+def test_the_page_about_cookies_throws_away_what_it_can_see_and_asks_again_once() -> None:
+    script = document("cookies.html").text("script")
+    assert script == pages.SWEEP
+    assert "location.reload()" in script
+    assert "sessionStorage" in script
 
 
 def test_the_welcome_page_shows_the_address_to_a_browser_without_scripts() -> None:
@@ -194,10 +256,9 @@ def test_the_welcome_form_knows_the_host_and_the_rule_for_names() -> None:
 
 
 def test_the_not_found_page_depends_on_the_domain_and_the_port_alone() -> None:
-    assert list(inspect.signature(pages.not_found).parameters) == ["domain", "port"]
-    one, other = pages.not_found("one.example", 1001), pages.not_found("other.example", 1002)
+    one, other = Pages("one.example", 1001).not_found(), Pages("other.example", 1002).not_found()
     assert one.replace("one.example:1001", "other.example:1002") == other
-    assert one == pages.not_found("one.example", 1001)
+    assert one == Pages("one.example", 1001).not_found()
 
 
 def test_the_not_found_page_leads_to_the_bare_domain() -> None:
@@ -206,21 +267,21 @@ def test_the_not_found_page_leads_to_the_bare_domain() -> None:
 
 def test_the_unavailable_page_asks_again_by_itself() -> None:
     page = document("unavailable.html")
+    assert f",{pages.RETRY_SECONDS * 1000});" in page.text("script")
+    # For a browser without scripts.
     assert page.meta("refresh") == str(pages.RETRY_SECONDS)
     assert f"every {pages.RETRY_SECONDS} seconds" in page.text("p")
 
 
 def test_no_other_page_reloads_itself() -> None:
-    for name in ("welcome.html", "404.html", "too-many-attempts.html"):
+    for name in set(NAMES) - {"unavailable.html"}:
         assert document(name).meta("refresh") is None
 
 
 @pytest.mark.parametrize("port", [None, 443])
 @every_page_with_a_domain
-def test_the_standard_port_is_not_shown(
-    render: Callable[[str, int | None], str], port: int | None
-) -> None:
-    text = render(DOMAIN, port)
+def test_the_standard_port_is_not_shown(name: str, port: int | None) -> None:
+    text = Pages(DOMAIN, port).all()[name]
     assert DOMAIN in text
     assert f"{DOMAIN}:" not in text
 

@@ -14,6 +14,7 @@ from carrel.backends import record
 from carrel.config import schema
 from carrel.core import ai
 from carrel.core.edge import Edge, OwnServer, Tunnel, local_edge
+from carrel.core.headers import Transport
 from carrel.core.resources import Service
 from carrel.core.site import (
     Ai,
@@ -26,7 +27,7 @@ from carrel.core.site import (
     User,
     Wire,
 )
-from carrel.render import nginx, supervisor
+from carrel.render import nginx, nginx_text, supervisor
 from samples import HASH, LAYOUT, TWO_USERS, V1, V2, desired
 
 hostile = st.text(st.sampled_from("ab/.-_;{}\"'\\$#%\n\r\t *~()[]=,:@<>|&`\x00é"), max_size=12)
@@ -58,15 +59,15 @@ def test_no_accepted_value_adds_an_nginx_directive(
     layout = replace(LAYOUT, root=path, runtime=path)
     plain = replace(LAYOUT, root="/r", runtime="/r")
     try:
-        text = nginx.config(local_edge(site(domain, path, names), layout))
-        kept = nginx.kept(local_edge(site(domain, path, names), layout))
+        text = nginx.config(local_edge(site(domain, path, names), layout, V1))
+        kept = nginx.kept(local_edge(site(domain, path, names), layout, V1))
     except ValueError:
         return
     assert len(skeleton(kept)) == len(
-        skeleton(nginx.kept(local_edge(site("a.b", "/s", names), plain)))
+        skeleton(nginx.kept(local_edge(site("a.b", "/s", names), plain, V1)))
     )
     expected = nginx.config(
-        local_edge(site("a.b", "/s", [f"u{i}" for i in range(len(names))]), plain)
+        local_edge(site("a.b", "/s", [f"u{i}" for i in range(len(names))]), plain, V1)
     )
     assert skeleton(text) == skeleton(expected)
 
@@ -74,7 +75,7 @@ def test_no_accepted_value_adds_an_nginx_directive(
 @given(hostile)
 def test_nginx_values_are_quoted_or_refused(value: str) -> None:
     try:
-        text = nginx.quoted(value)
+        text = nginx_text.quoted(value)
     except ValueError:
         return
     assert text == f'"{value}"'
@@ -244,11 +245,13 @@ def test_a_tunnel_listens_on_loopback_only() -> None:
             "/k",
             "/p",
             "/h/kept",
+            Transport.LOCAL,
+            "/h/log",
             tunnels=(Tunnel("dan", 8082),),
         )
     )
     listens = re.findall(r"listen ([^ ;]+)", text)
-    assert listens == ["127.0.0.1:8443"] * 3 + ["127.0.0.1:8082"]
+    assert listens == ["127.0.0.1:8443"] * 4 + ["127.0.0.1:8082"] * 2
 
 
 def test_limits_default_to_what_was_promised() -> None:

@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from carrel.core.certificate import Facts
 
 AUTHORITY_DAYS = 3650
-CERTIFICATE_DAYS = 397
+CERTIFICATE_DAYS = 365
 """Browsers refuse certificates that live longer than 398 days."""
 
 

@@ -79,7 +79,7 @@ def _test(path: str, content: str) -> None:
         raise ToolFailed(
             "nginx rejects the new site. Nothing was reloaded, and the old configuration stays.",
             why=f"it said:\n  {result.errors.strip() or result.output.strip()}",
-            fix="mend what it names; `carrel render --target tree DIR` shows Carrel's own file",
+            fix="mend what it names; `carrel plan --show nginx` shows Carrel's own file",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 
 from carrel.adapters import process
 from carrel.adapters.process import World
@@ -20,6 +21,13 @@ def kernel() -> Version:
 def of(tool: str, option: str) -> Version:
     """The first number that a tool says of itself."""
     return _first(process.run([tool, option], WORLD).output)
+
+
+def nginx() -> Version:
+    """The version of nginx; empty where there is none, which preflight says in better words."""
+    if shutil.which("nginx", path=WORLD.environment["PATH"]) is None:
+        return ()
+    return _first(process.run(["nginx", "-v"], WORLD).errors)
 
 
 def _first(text: str) -> Version:

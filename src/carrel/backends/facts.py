@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from carrel.adapters import accounts
+from carrel.adapters import accounts, versions
 from carrel.adapters.process import Identity
 from carrel.core import names
 from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
@@ -62,7 +62,7 @@ def host_layout(config: Path) -> HostLayout:
 
 def host_machine() -> Machine:
     """What a server enforces: everything, or preflight has said no."""
-    return server_machine(ipv6=Path("/proc/net/if_inet6").exists())
+    return server_machine(ipv6=Path("/proc/net/if_inet6").exists(), nginx=versions.nginx())
 
 
 def build_layout(layout: HostLayout) -> LocalLayout:
@@ -115,7 +115,12 @@ def machine(layout: LocalLayout) -> Machine:
     if not (CGROUPS / "cgroup.controllers").exists():
         # crun refuses the hybrid layout; runc takes it. Rootless limits do not exist on v1.
         runtime = "runc" if shutil.which("runc") else "crun"
-        return Machine(cgroups="v1", runtime=runtime, open_files=_at_most(open_files))
+        return Machine(
+            cgroups="v1",
+            runtime=runtime,
+            open_files=_at_most(open_files),
+            nginx=versions.nginx(),
+        )
     delegated = _delegated() if layout.account == layout.owner else frozenset()
     return Machine(
         controllers=delegated,
@@ -123,6 +128,7 @@ def machine(layout: LocalLayout) -> Machine:
         runtime="crun" if shutil.which("crun") else "runc",
         cgroup_manager="systemd" if delegated else "cgroupfs",
         open_files=_at_most(open_files),
+        nginx=versions.nginx(),
     )
 
 

@@ -14,7 +14,7 @@ from typing import assert_never
 from carrel.adapters import accounts, files, nginx, systemd
 from carrel.adapters.process import Identity
 from carrel.adapters.systemd import UnitState
-from carrel.backends import disk, record
+from carrel.backends import disk, record, reloading
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import Shelf, digest_of
 from carrel.core import names
@@ -187,7 +187,8 @@ class Host:
             case Certificate():
                 disk.make(resource)
                 if files.look(self.layout.nginx) is not None:
-                    nginx.reload()
+                    with reloading.taken_up():
+                        nginx.reload()
             case Account() | Directory() | File() | Secret():
                 disk.make(resource)
             case Bundle():
@@ -195,7 +196,8 @@ class Host:
             case Image():
                 self._fetch(resource)
             case Include():
-                nginx.switch(resource.path, resource.content)
+                with reloading.taken_up():
+                    nginx.switch(resource.path, resource.content)
             case Unit():
                 self._run(resource)
             case Service():
@@ -237,7 +239,8 @@ class Host:
             case Certificate() | Bundle():
                 disk.remove_certificate(resource)
             case Include():
-                nginx.remove(resource.path)
+                with reloading.taken_up():
+                    nginx.remove(resource.path)
             case Unit():
                 _end(resource)
             case Image():

@@ -16,7 +16,7 @@ from carrel.core.site import MIB
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
 from carrel.operations.place import Usage
-from carrel.operations.report import Report, report
+from carrel.operations.report import Report, nginx_files, report
 from carrel.operations.site import Opened, Target, editable, server
 
 
@@ -24,9 +24,14 @@ from carrel.operations.site import Opened, Target, editable, server
 @config_option
 @target_option
 @json_option
-def plan(file: Path, target: Target | None, *, as_json: bool) -> None:
+@click.option("--show", type=click.Choice(["nginx"]), help="Print what nginx will read, instead.")
+def plan(file: Path, target: Target | None, *, as_json: bool, show: str | None) -> None:
     """Show what `up` (local mode) or `apply` (a server) would do. Changes nothing."""
     opened = Opened.at(file, console.note, target)
+    if show is not None:
+        for path, text in nginx_files(opened.desired()):
+            console.result(f"# {path}\n{text}")
+        return
     steps = [sentence(step) for step in converge.plan(opened).steps]
     if as_json:
         console.result_json({"steps": steps, "shortfalls": [str(s) for s in opened.shortfalls()]})

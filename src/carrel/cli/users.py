@@ -102,6 +102,17 @@ def passwd(file: Path, name: str, *, password_stdin: bool) -> None:
 @user.command()
 @config_option
 @click.argument("name")
+def logout(file: Path, name: str) -> None:
+    """Sign NAME out in every browser, at once. The password stays; the workspace restarts."""
+    story = console.Story()
+    done = users.end_sessions(place(file, story.say), name, story.step)
+    console.note(f"Every session of {name} has ended.")
+    _next(done)
+
+
+@user.command()
+@config_option
+@click.argument("name")
 def suspend(file: Path, name: str) -> None:
     """Stop NAME's workspace until `resume`. Nothing of theirs is lost."""
     story = console.Story()

@@ -21,8 +21,10 @@ from carrel.config.fault import Fault
 from carrel.core.site import (
     EVERYONE,
     SOFT_SHARE,
+    About,
     AiMode,
     ImageRecipe,
+    Language,
     Limits,
     Password,
     PasswordHash,
@@ -178,6 +180,11 @@ def _site(document: schema.Document, folder: Path) -> Site:
         domain=document.domain,
         # Adapters follow no symbolic links, so the operator's own are resolved here.
         storage=os.path.realpath(absolute(document.storage.base)),
+        about=About(
+            name=document.site.name,
+            language=Language(document.site.language),
+            contact=document.site.contact or "",
+        ),
         tls=Tls(
             mode=TlsMode(tls.mode),
             email=tls.email or "",

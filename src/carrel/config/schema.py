@@ -34,6 +34,8 @@ DNS_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 RESOLVER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 PATH = re.compile(r"[^\x00-\x1f\x7f\"'\\$;:{}%,*?\[\]]+")
 ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+# Free of what HTML, the templates of the sign-in form (i18next) or a command line would read.
+WORDS = re.compile(r"[^\x00-\x1f\x7f<>{}$\\\"`]*[^\x00-\x20\x7f<>{}$\\\"`]")
 SMALLEST_MEMORY = 256 * MIB
 
 
@@ -122,6 +124,11 @@ ImageName = Annotated[
 ]
 Model = Annotated[str, matching(MODEL, "a model", 'write the name the provider uses, like "gpt-5"')]
 Url = Annotated[str, matching(HTTP_URL, "a base URL", 'write it like "https://host.example/v1"')]
+Line = Annotated[
+    str,
+    Field(max_length=120),
+    matching(WORDS, "one line of words", 'use no line break and none of < > { } $ ` " \\'),
+]
 SecureUrl = Annotated[str, matching(HTTPS_URL, "an HTTPS address", "write https://… in full")]
 Email = Annotated[str, matching(EMAIL, "an address", 'write it like "ops@example.org"')]
 DnsProvider = Annotated[
@@ -140,6 +147,16 @@ class Strict(BaseModel):
     """Unknown keys are faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SiteTable(Strict):
+    """What the site tells people of itself: on its pages, and on the sign-in form."""
+
+    name: Line = Field("Carrel", description="what people know it by")
+    language: Literal["en", "de"] = Field("en", description="of the pages: English or German")
+    contact: Line | None = Field(
+        None, description="whom to ask: words, an e-mail address or a web address"
+    )
 
 
 class TlsTable(Strict):
@@ -315,6 +332,7 @@ class Document(Strict):
     """carrel.toml: the whole configuration of a Carrel site."""
 
     domain: Domain = Field(description="users work at NAME.domain")
+    site: SiteTable = Field(default_factory=SiteTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     image: ImageTable = Field(default_factory=ImageTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)

@@ -84,12 +84,17 @@ def variables(text: str) -> Mapping[str, str]:
 
 def password_hash(text: str) -> str:
     """What code-server compares with: `text` if it is a hash already, else a new argon2 hash."""
-    return text if ARGON2.fullmatch(text) else argon2.PasswordHasher().hash(text)
+    return text if is_hash(text) else argon2.PasswordHasher().hash(text)
+
+
+def is_hash(text: str) -> bool:
+    """Whether a password is given as a hash already."""
+    return ARGON2.fullmatch(text) is not None
 
 
 def matches(hashed: str, password: str) -> bool:
     """Whether `hashed` still belongs to the password, so that people need not sign in again."""
-    if ARGON2.fullmatch(password):
+    if is_hash(password):
         return hashed == password
     try:
         return argon2.PasswordHasher().verify(hashed, password)

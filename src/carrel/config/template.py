@@ -8,6 +8,11 @@ TEMPLATE = """\
 
 domain = "{domain}"        # people work at NAME.{domain}
 
+[site]                           # what people see of it
+name = "Carrel"
+language = "en"                  # of the pages and the sign-in form: en | de
+# contact = "desks@example.org"  # whom to ask: words, an e-mail address or a web address
+
 [image]                          # what every workspace runs
 base = "auto"                    # auto | debian | any image, e.g. codercom/code-server:4.139.1
 packages = []                    # more Debian packages, e.g. ["php-cli"]

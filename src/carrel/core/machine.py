@@ -26,16 +26,25 @@ class Machine:
     """The hard limit of open files that this account may hand on."""
     ipv6: bool = False
     """Whether the kernel speaks IPv6."""
+    nginx: tuple[int, ...] = ()
+    """The version of nginx."""
 
 
 MOST_OPEN_FILES = 65536
 """Of one workspace: enough for anything, and few enough for the kernel."""
 
 
-def server_machine(*, ipv6: bool) -> Machine:
-    """What every server enforces: all there is."""
+NIXOS_NGINX = (1, 28)
+"""What NixOS has at least, since 25.05."""
+
+
+def server_machine(*, ipv6: bool, nginx: tuple[int, ...]) -> Machine:
+    """What every server enforces: all there is. `nginx`: the version that it has."""
     return Machine(
-        controllers=frozenset({"memory", "cpu", "pids"}), open_files=MOST_OPEN_FILES, ipv6=ipv6
+        controllers=frozenset({"memory", "cpu", "pids"}),
+        open_files=MOST_OPEN_FILES,
+        ipv6=ipv6,
+        nginx=nginx,
     )
 
 

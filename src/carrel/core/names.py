@@ -26,6 +26,8 @@ SETTINGS = f"{HOME}/.local/share/code-server"
 RUN = "/run/carrel"
 EDITOR_SOCKET = "editor.sock"
 AGENT_CONFIG = "/etc/opencode"
+SIGN_IN_WORDS = "sign-in.json"
+"""What the sign-in form says; beside the agent's configuration, because people cannot write there."""
 AI_RUN = "/run/carrel-ai"
 """Where a workspace finds the socket of the AI gateway, read-only."""
 AI_SOCKET = "ai.sock"
@@ -71,6 +73,11 @@ def address(name: str, port: int) -> str:
 def api_key_variable(provider: str) -> str:
     """The environment variable in which opencode finds the key of `provider`."""
     return f"{re.sub('[^A-Z0-9]', '_', provider.upper())}_API_KEY"
+
+
+def secrets_name(user: str) -> str:
+    """The name of a user's environment file."""
+    return f"{user}.env"
 
 
 def token_variable(user: str) -> str:
@@ -242,6 +249,11 @@ class LocalLayout:
         return f"{self.nginx}/nginx.conf"
 
     @property
+    def sign_ins(self) -> str:
+        """Refused attempts to sign in, one line each; nginx's own account writes them."""
+        return f"{self.nginx}/sign-ins.log"
+
+    @property
     def pages(self) -> str:
         """The static pages that nginx serves."""
         return f"{self.state}/pages"
@@ -263,7 +275,7 @@ class LocalLayout:
 
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.secrets}/{user}.env"
+        return f"{self.secrets}/{secrets_name(user)}"
 
     @property
     def secret_key(self) -> str:
@@ -393,7 +405,7 @@ class HostLayout:
 
     def secrets_file(self, user: str) -> str:
         """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.secrets}/{user}.env"
+        return f"{self.secrets}/{secrets_name(user)}"
 
     @property
     def secret_key(self) -> str:

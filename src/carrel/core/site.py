@@ -44,6 +44,22 @@ class Limits:
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
+class Language(StrEnum):
+    """What the pages of the edge speak."""
+
+    ENGLISH = "en"
+    GERMAN = "de"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a site tells people of itself. `contact`: whom to ask, in words, an e-mail or web address."""
+
+    name: str = "Carrel"
+    language: Language = Language.ENGLISH
+    contact: str = ""
+
+
 class TlsMode(StrEnum):
     """Where the wildcard certificate comes from."""
 
@@ -191,6 +207,7 @@ class Site:
     domain: str
     storage: str
     users: tuple[User, ...] = ()
+    about: About = field(default_factory=About)
     tls: Tls = field(default_factory=Tls)
     image: ImageRecipe = field(default_factory=ImageRecipe)
     ai: Ai = field(default_factory=Ai)

@@ -139,7 +139,9 @@ def container(site: Site, user: User, placement: Placement, machine: Machine) ->
             f"--socket={names.RUN}/{names.EDITOR_SOCKET}",
             # The directory around the socket decides who may connect (facts §3).
             "--socket-mode=666",
-            f"--app-name={user.name} · Carrel",
+            f"--app-name={user.name} · {site.about.name}",
+            # The image has words of its own, in English; these come later and win.
+            f"--i18n={names.AGENT_CONFIG}/{names.SIGN_IN_WORDS}",
         ),
     )
 

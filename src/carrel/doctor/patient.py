@@ -13,7 +13,7 @@ from urllib.parse import quote
 from carrel.adapters import files, process, systemd, versions, visitor
 from carrel.adapters.visitor import Presented, Reply, Stop
 from carrel.core import names
-from carrel.core.edge import SESSION_COOKIE
+from carrel.core.edge import HOST_COOKIE
 from carrel.core.site import Site, User
 from carrel.operations.site import Opened
 
@@ -136,4 +136,4 @@ class Patient:
         text = self.look.text(self.opened.place.layout.secrets_file(user.name)) or ""
         entries = dict(line.partition("=")[::2] for line in text.splitlines())
         hashed = entries.get("HASHED_PASSWORD")
-        return {"Cookie": f"{SESSION_COOKIE}={quote(hashed, safe='')}"} if hashed else {}
+        return {"Cookie": f"{HOST_COOKIE}={quote(hashed, safe='')}"} if hashed else {}

@@ -16,6 +16,7 @@ from functools import partial
 from carrel.adapters import certificates, files, lego, nginx, probe, systemd
 from carrel.adapters.lego import Wish
 from carrel.adapters.process import Identity
+from carrel.backends import reloading
 from carrel.backends.waiting import until
 from carrel.core import certificate as rules
 from carrel.core import names
@@ -112,7 +113,8 @@ def install(offer: Offer, say: Say) -> bool:
         if before is not None:
             files.write(offer.bundle, before, Identity.ours(), 0o600)
         raise
-    nginx.reload()
+    with reloading.taken_up():
+        nginx.reload()
     until(partial(_served, offer, found), seconds=SERVED_SECONDS, what="nginx's new certificate")
     say(f"nginx serves a certificate that ends in {rules.days(found.ends - time.time())}")
     return True

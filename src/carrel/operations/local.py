@@ -215,8 +215,12 @@ class LocalPlace:
         path = self.layout.log(_service(name))
         if files.look(path) is None:
             raise NotReady(f"There is no log of {name} yet.", fix="start the site with `carrel up`")
+        paths = [path]
+        if name == names.EDGE_SERVICE and files.look(self.layout.sign_ins) is not None:
+            paths.append(self.layout.sign_ins)
         following = ["--follow=name", "--retry"] if follow else []
-        return process.hand_over(["tail", f"--lines={lines}", *following, path], process.here())
+        command = ["tail", "--quiet", f"--lines={lines}", *following, *paths]
+        return process.hand_over(command, process.here())
 
     def execute(self, user: str, command: tuple[str, ...], *, terminal: bool) -> int:
         """Run a command in the user's container."""

@@ -21,7 +21,7 @@ from carrel.backends.waiting import until
 from carrel.config import load, secrets
 from carrel.core import ai, names
 from carrel.core.certificate import Served
-from carrel.core.machine import Machine, server_machine
+from carrel.core.machine import NIXOS_NGINX, Machine, server_machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import Entry, File, Image, Secret, State
 from carrel.core.server import Ids
@@ -122,7 +122,7 @@ def _write(site: Site, directory: str, out: Path) -> None:
     key = SecretFile(LAYOUT.secret_key)
     around = host.Surroundings(
         layout=LAYOUT,
-        machine=server_machine(ipv6=True),
+        machine=server_machine(ipv6=True, nginx=NIXOS_NGINX),
         image=Image("", "", (), ()),
         image_directory="",
         ids={names.GATEWAY: Ids(0, 0)},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from carrel.core import names
+from carrel.core.resources import File, Include, State
 from carrel.core.site import GIB, SecretFile, TlsMode, User
 from carrel.operations import certificate
 from carrel.operations.certificate import Standing
@@ -62,6 +64,18 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
+
+
+def nginx_files(state: State) -> Iterator[tuple[str, str]]:
+    """What nginx reads of ours: paths and texts."""
+    for resource in state:
+        match resource:
+            case Include(path=path, content=text):
+                yield path, text
+            case File(path=path, content=text) if path.endswith(".conf") and "/nginx/" in path:
+                yield path, text
+            case _:
+                continue
 
 
 def report(opened: Opened) -> Report:

@@ -12,8 +12,18 @@ from carrel.backends.protocol import Told
 from carrel.config import edit, load, secrets
 from carrel.core import guard, names
 from carrel.core.plan import diff
-from carrel.core.resources import Account, Directory, Holds, State, key
-from carrel.core.site import SecretFile
+from carrel.core.resources import (
+    Account,
+    Directory,
+    Holds,
+    Resource,
+    Secret,
+    Service,
+    State,
+    Unit,
+    key,
+)
+from carrel.core.site import Password, PasswordHash, SecretFile
 from carrel.errors import ConfigError, Conflict
 from carrel.operations import converge
 from carrel.operations.place import Place
@@ -73,6 +83,47 @@ def set_password(place: Place, name: str, password: str | None, told: Told) -> D
     _write_password(path, password)
     save(place, text)
     return Done(str(path), running=bring_about(place, told))
+
+
+def end_sessions(place: Place, name: str, told: Told) -> Done:
+    """Sign a user out everywhere, at once; the password stays.
+
+    A session is the password's hash, so the hash gets a new salt. The workspace starts again.
+    """
+    opened = Opened.of(place)
+    converge.must_exist(opened, name)
+    user = opened.site.user(name)
+    if user is None or _is_hash(user.password):
+        raise Conflict(
+            f"The password of {name} is configured as a hash, and sessions live as long as it does. "
+            "Nothing was changed.",
+            fix=f"give a new one with `carrel user passwd {name}`: that ends them too",
+        )
+    store = place.store
+    with store.locked():
+        now = store.observe()
+        steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))
+        guard.check(steps, may_stop=frozenset({name}))
+        store.apply(steps, told)
+    return Done(running=bring_about(place, told))
+
+
+def _is_hash(password: Password) -> bool:
+    match password:
+        case PasswordHash():
+            return True
+        case SecretFile():
+            return secrets.is_hash(secrets.value(password))
+
+
+def _knows_session(resource: Resource, user: str) -> bool:
+    match resource:
+        case Service(name=name) | Unit(name=name):
+            return names.workspace_user(name) == user
+        case Secret(path=path):
+            return path.endswith(f"/{names.secrets_name(user)}")
+        case _:
+            return False
 
 
 def suspend(place: Place, name: str, told: Told, *, suspended: bool) -> Done:

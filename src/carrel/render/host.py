@@ -33,7 +33,17 @@ from carrel.core.resources import (
 )
 from carrel.core.server import Ids, Seat
 from carrel.core.site import SecretFile, Site, TlsMode, User
-from carrel.render import engine, gateway, nftables, nginx, pages, renewal, secret, systemd
+from carrel.render import (
+    engine,
+    gateway,
+    nftables,
+    nginx,
+    pages,
+    renewal,
+    secret,
+    sign_in,
+    systemd,
+)
 
 ROOT = "root"
 HTTPS = 443
@@ -78,6 +88,8 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(f"{layout.engine}/containers.conf", ROOT, 0o644, engine.containers(around.machine))
     yield File(f"{layout.engine}/storage.conf", ROOT, 0o644, engine.NO_STORAGE)
     yield File(f"{layout.agent}/opencode.json", ROOT, 0o644, _agent(site))
+    words = sign_in.strings(site.about)
+    yield File(f"{layout.agent}/{names.SIGN_IN_WORDS}", ROOT, 0o644, words)
     yield File(layout.template, ROOT, 0o644, systemd.template(layout))
     yield File(layout.unit_file(names.SLICE), ROOT, 0o644, systemd.slice_())
     yield around.image
@@ -103,7 +115,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield Directory(f"{layout.state}/nginx", ROOT, 0o755)
     yield File(layout.nginx_kept, ROOT, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, ROOT, 0o755)
-    for name, page in pages.all_pages(site.domain, HTTPS).items():
+    for name, page in pages.Pages(site.domain, HTTPS, site.about).all().items():
         yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
     yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
     local = site.tls.mode is TlsMode.LOCAL
@@ -205,7 +217,7 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         _digest(
             # Not the agent's configuration: the next agent that somebody starts reads it.
             systemd.template(layout), drop_in, root, sockets, fingerprint,
-            engine.containers(around.machine),
+            engine.containers(around.machine), sign_in.strings(site.about),
         ),
         files=(layout.template, layout.drop_in(user.name), root_file, socket_file),
         parts=(root_unit,),

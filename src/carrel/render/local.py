@@ -27,7 +27,16 @@ from carrel.core.resources import (
     State,
 )
 from carrel.core.site import SecretFile, Site, User
-from carrel.render import engine, gateway, nginx, pages, podman, secret, supervisor
+from carrel.render import (
+    engine,
+    gateway,
+    nginx,
+    pages,
+    podman,
+    secret,
+    sign_in,
+    supervisor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +85,14 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
         0o644,
         json.dumps(ai.agent_config(site.ai), indent=2) + "\n",
     )
+    yield File(f"{layout.agent}/{names.SIGN_IN_WORDS}", owner, 0o644, sign_in.strings(site.about))
     yield around.image
 
 
 def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     account, owner = layout.account, layout.owner
-    settings = edge.local_edge(site, layout)
+    settings = edge.local_edge(site, layout, around.machine)
     text = nginx.config(settings)
     yield Directory(layout.tls, account, 0o700)
     yield Certificate(
@@ -95,7 +105,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(layout.nginx_config, owner, 0o644, text)
     yield File(f"{layout.nginx}/kept.conf", owner, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, owner, 0o755)
-    for name, page in pages.all_pages(site.domain, site.local_port).items():
+    for name, page in pages.Pages(site.domain, site.local_port, site.about).all().items():
         yield File(f"{layout.pages}/{name}", owner, 0o644, page)
     yield Service(
         name=names.EDGE_SERVICE,
@@ -141,12 +151,13 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     if site.has_gateway and not user.suspended:
         yield Directory(layout.ai_directory(user.name), account, 0o700)
     yield from workspace.data_directories(site, user, account)
-    yield Directory(layout.socket_directory(user.name), account, 0o700)
     entries = secret.entries(site, user, SecretFile(layout.secret_key))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
     if user.suspended:
         return
+    # For nginx, who has a directory there is somebody.
+    yield Directory(layout.socket_directory(user.name), account, 0o700)
     placement = workspace.Placement(
         name=layout.container(user.name),
         labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
@@ -164,7 +175,9 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         environment=engine.environment(layout),
         log=layout.log(names.workspace_service(user.name)),
         # Not the agent's configuration: the next agent that somebody starts reads it.
-        revision=_digest(fingerprint, engine.containers(around.machine)),
+        revision=_digest(
+            fingerprint, engine.containers(around.machine), sign_in.strings(site.about)
+        ),
     )
 
 

@@ -1,8 +1,4 @@
-"""An Edge as the text of nginx.conf.
-
-Every value that comes from a configuration passes `quoted`, which refuses what could end a string;
-the schema refuses it earlier and with better words.
-"""
+"""An Edge as the text of nginx.conf: its servers, and who is behind them."""
 
 from __future__ import annotations
 
@@ -10,27 +6,21 @@ import re
 from collections.abc import Iterator
 
 from carrel.core import edge as rules
-from carrel.core.edge import Edge, GuestServer, OwnServer, Tunnel
-from carrel.render import pages
-
-PAGES = "/.carrel/"
-"""Where our own pages are, for internal redirects only: no path of a workspace is shadowed."""
+from carrel.core import headers
+from carrel.core.edge import Edge, GuestServer, Http2, OwnServer, Tunnel
+from carrel.core.headers import Transport
+from carrel.render.nginx_desk import TOO_MUCH, Way, desk
+from carrel.render.nginx_maps import PAGES, maps
+from carrel.render.nginx_text import added, indented, quoted, safe
 
 MADE_BY = "# Made by Carrel; changes are overwritten.\n"
 
-UNSAFE = re.compile(r"[\x00-\x1f\x7f\"\\$;{}]")
-
-
-def safe(value: str) -> str:
-    """`value`, for the inside of quotes; ValueError if it could end them or name a variable."""
-    if UNSAFE.search(value):
-        raise ValueError(f"{value!r} cannot stand in an nginx configuration")
-    return value
-
-
-def quoted(value: str) -> str:
-    """`value` as one nginx parameter."""
-    return f'"{safe(value)}"'
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""For TLS 1.2: Mozilla's "intermediate" without finite-field Diffie-Hellman, which needs parameters."""
 
 
 def config(edge: Edge) -> str:
@@ -38,7 +28,7 @@ def config(edge: Edge) -> str:
 
     Everything in the latter is ours by name: `carrel_…`, and our domain.
     """
-    ours = f"{_maps(edge)}\n{_servers(edge)}\n"
+    ours = f"{indented(maps(edge), 1)}\n{_servers(edge)}\n"
     match edge.server:
         case OwnServer() as server:
             return f"{MADE_BY}{_head(server)}{ours}}}\n"
@@ -97,61 +87,51 @@ http {{
 """
 
 
-def _maps(edge: Edge) -> str:
-    return f"""\
-    map $http_upgrade $carrel_connection {{
-        default upgrade;
-        "" "";
-    }}
-
-    # Only sign-in attempts count, per address and host: nobody else's desk is locked.
-    map "$request_method $uri" $carrel_login {{
-        default "";
-        "POST /login" "$binary_remote_addr $host";
-    }}
-    limit_req_zone $carrel_login zone=carrel_login:1m rate={rules.LOGIN_ATTEMPTS_PER_MINUTE}r/m;
-
-    include {quoted(edge.kept)};
-
-    map $uri $carrel_retry {{
-        default "";
-        {PAGES}unavailable.html {pages.RETRY_SECONDS};
-        {PAGES}too-many-attempts.html {60 // rules.LOGIN_ATTEMPTS_PER_MINUTE};
-    }}
-"""
-
-
 def _servers(edge: Edge) -> str:
     return "\n\n".join(
         [
             *_fallback(edge),
             _welcome(edge),
             _desks(edge),
-            *_strangers(edge),
-            *(_tunnel(edge, tunnel) for tunnel in edge.tunnels),
+            _strangers(edge),
+            *(server for tunnel in edge.tunnels for server in _tunnel(edge, tunnel)),
         ]
     )
 
 
 def _fallback(edge: Edge) -> Iterator[str]:
+    """The first servers: who asks for a name that is not ours, or for none, gets no answer.
+
+    Of the operator's nginx they are the default only where no other site says that it is.
+    """
     match edge.server:
         case OwnServer():
             yield f"""\
-    # Anything that is not ours: the same answer for every name.
+    # Anything that is not ours.
     server {{
 {_listen(edge, "default_server")}
         server_name _;
-{_secure(edge)}
-        location / {{ return 404; }}
+{_tls()}
+        ssl_reject_handshake on;
+{_misdirected()}
     }}"""
         case GuestServer(plain=plain):
-            addresses = "\n".join(f"        listen {address};" for address in plain)
+            addresses = "".join(f"        listen {address};\n" for address in plain)
             yield f"""\
+    # Anything that is nobody's. A site of yours that shall answer it says default_server.
+    server {{
+{addresses}{_listen(edge)}
+        server_name carrel.invalid;
+{_tls()}
+        ssl_reject_handshake on;
+{_misdirected()}
+    }}
+
     # Somebody typed http://, or nothing.
     server {{
-{addresses}
-        server_name {quoted(edge.domain)} {_below(edge, ".+")};
+{addresses}        server_name {quoted(edge.domain)} {_below(edge, ".+")};
         access_log off;
+        server_tokens off;
         return 301 https://$host$request_uri;
     }}"""
 
@@ -172,8 +152,8 @@ def _welcome(edge: Edge) -> str:
 
 
 def _desks(edge: Edge) -> str:
-    unknown = f"""
-            if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}"""
+    unknown = f'if (!-d "{safe(edge.sockets)}/$carrel_user") {{ return 404; }}\n'
+    way = Way("$carrel_desk", edge.transport, rules.HOST_COOKIE, unknown)
     return f"""\
     # Everybody's desk. The directory of the socket decides who exists, so that people come and go
     # without a reload.
@@ -183,23 +163,39 @@ def _desks(edge: Edge) -> str:
         # Somebody typed http:// with our port.
         error_page 497 =301 https://$http_host$request_uri;
 {_secure(edge)}
-{_desk("$carrel_desk", check=unknown, scheme="https", cookie="secure httponly")}
-    }}"""
+{desk(edge, way)}    }}"""
 
 
-def _strangers(edge: Edge) -> Iterator[str]:
-    match edge.server:
-        case OwnServer():
-            return
-        case GuestServer():
-            # A pattern, and after the desks': nginx takes the first that fits.
-            yield f"""\
-    # No desk could have such a name. Names outside our domain are not our business here.
+def _strangers(edge: Edge) -> str:
+    # A pattern, and after the desks': nginx takes the first that fits.
+    return f"""\
+    # No desk could have such a name.
     server {{
 {_listen(edge)}
         server_name {_below(edge, ".+")};
+        error_page 497 =301 https://$http_host$request_uri;
 {_secure(edge)}
         location / {{ return 404; }}
+    }}"""
+
+
+def _tunnel(edge: Edge, tunnel: Tunnel) -> Iterator[str]:
+    user = safe(tunnel.user)
+    way = Way(f"carrel_{user}", Transport.TUNNEL, tunnel.cookie)
+    yield f"""\
+    # {user} through an SSH tunnel: plain, on loopback only.
+    server {{
+        listen 127.0.0.1:{tunnel.port};
+        server_name 127.0.0.1 localhost;
+        set $carrel_user {quoted(user)};
+{_pages(edge, Transport.TUNNEL)}
+{desk(edge, way)}    }}"""
+    yield f"""\
+    # A name that somebody made point to this machine.
+    server {{
+        listen 127.0.0.1:{tunnel.port} default_server;
+        server_name _;
+{_misdirected()}
     }}"""
 
 
@@ -208,78 +204,58 @@ def _below(edge: Edge, label: str) -> str:
 
 
 def _listen(edge: Edge, *options: str) -> str:
-    words = " ".join(("ssl", *options))
+    words = " ".join(("ssl", *(["http2"] if edge.http2 is Http2.LISTEN else []), *options))
     return "\n".join(f"        listen {safe(address)} {words};" for address in edge.listen)
 
 
 def _secure(edge: Edge) -> str:
+    http2 = "        http2 on;\n" if edge.http2 is Http2.DIRECTIVE else ""
     return f"""\
-        ssl_certificate {quoted(edge.certificate)};
+{http2}        ssl_certificate {quoted(edge.certificate)};
         ssl_certificate_key {quoted(edge.key)};
-        ssl_protocols TLSv1.2 TLSv1.3;
-        ssl_session_cache shared:carrel_tls:1m;
-{_pages(edge)}"""
+{_tls()}
+{indented(added(headers.lasting(edge.transport)), 2)}{_pages(edge, edge.transport)}"""
 
 
-def _tunnel(edge: Edge, tunnel: Tunnel) -> str:
+def _tls() -> str:
+    """Also for those who are refused: the versions are chosen before the name is known."""
     return f"""\
-    # {safe(tunnel.user)} through an SSH tunnel: plain, on loopback only.
-    server {{
-        listen 127.0.0.1:{tunnel.port};
-{_pages(edge)}
-{_desk(f"carrel_{safe(tunnel.user)}", check="", scheme="http", cookie="httponly")}
-    }}"""
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ciphers {CIPHERS};
+        ssl_ecdh_curve X25519:prime256v1:secp384r1;
+        ssl_prefer_server_ciphers off;
+        ssl_session_cache shared:carrel_tls:1m;
+        ssl_session_timeout 1d;
+        ssl_session_tickets off;"""
 
 
-def _pages(edge: Edge) -> str:
+def _misdirected() -> str:
+    """For what got through to a server that is nobody's."""
+    return """\
+        access_log off;
+        server_tokens off;
+        location / { return 421; }"""
+
+
+def _pages(edge: Edge, transport: Transport) -> str:
     return f"""\
         access_log off;
         server_tokens off;
         limit_req_status 429;
-        limit_req_log_level warn;
+        limit_req_log_level info;
+        # All the cookies that a browser keeps for a domain (180 of 4 KB): beyond this, HTTP/2 ends
+        # without an answer, and no page could throw them away.
+        large_client_header_buffers 4 192k;
+        client_header_timeout 15s;
         # Whether a desk exists is looked up once a second, not once a request.
         open_file_cache max=256 inactive=20s;
         open_file_cache_valid 1s;
         error_page 404 {PAGES}404.html;
         error_page 429 {PAGES}too-many-attempts.html;
         error_page 502 504 =503 {PAGES}unavailable.html;
+        error_page {TOO_MUCH} =400 {PAGES}cookies.html;
         location ^~ {PAGES} {{
             internal;
             alias {quoted(f"{edge.pages}/")};
-            add_header Cache-Control no-store always;
-            add_header Content-Security-Policy "frame-ancestors 'none'" always;
             add_header Retry-After $carrel_retry always;
-        }}"""
-
-
-def _desk(address: str, *, check: str, scheme: str, cookie: str) -> str:
-    """The inside of a server that leads to one desk; `check` refuses those that are none."""
-    return f"""\
-        proxy_http_version 1.1;
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection $carrel_connection;
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Real-IP $remote_addr;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        proxy_set_header X-Forwarded-Proto {scheme};
-        # code-server trusts these two before Host when it compares origins.
-        proxy_set_header Forwarded "";
-        proxy_set_header X-Forwarded-Host "";
-        proxy_cookie_flags "~^{rules.SESSION_COOKIE}" {cookie};
-        proxy_read_timeout {rules.SILENCE_SECONDS}s;
-        proxy_send_timeout {rules.SILENCE_SECONDS}s;
-        proxy_request_buffering off;
-        # The workbench is one file of 19 MB: large reads, and nothing on the disk.
-        proxy_buffer_size 64k;
-        proxy_buffers 4 64k;
-        proxy_max_temp_file_size 0;
-        client_max_body_size 1g;
-        limit_req zone=carrel_login burst={rules.LOGIN_ATTEMPTS_AT_ONCE} nodelay;
-        location / {{{check}
-            proxy_pass "http://{address}";
-        }}
-        # What people run behind VS Code's ports may stream, word by word.
-        location ~ ^/(abs)?proxy/ {{{check}
-            proxy_pass "http://{address}";
-            proxy_buffering off;
-        }}"""
+{indented(added(headers.page(transport)), 3)}        }}"""

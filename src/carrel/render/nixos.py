@@ -10,12 +10,13 @@ from dataclasses import asdict, replace
 
 from carrel.core import edge, names, workspace
 from carrel.core.ai import Json
-from carrel.core.machine import server_machine
+from carrel.core.machine import NIXOS_NGINX, server_machine
 from carrel.core.names import HostLayout
 from carrel.core.resources import Account, Directory, File, Image, State
 from carrel.core.server import Ids
 from carrel.core.site import (
     SOFT_SHARE,
+    About,
     Ai,
     AiMode,
     Limits,
@@ -30,7 +31,7 @@ from carrel.render import engine, host, nixos_container, nixos_edge, secret, sys
 from carrel.render.blocks import Unit, unit
 
 LAYOUT = HostLayout()
-MACHINE = server_machine(ipv6=True)
+MACHINE = server_machine(ipv6=True, nginx=NIXOS_NGINX)
 
 # Numbers that stand for something cannot be written @name@ before they are text. These are in no text
 # by chance: a test looks for them in the facts, and for a placeholder where each should be.
@@ -63,6 +64,7 @@ PLACES = {
 USER = "@user@"
 LIMITS = Limits(MEMORY, SOFT, CPUS, PROCESSES)
 SITE = Site(
+    about=About(name="@name@"),
     domain="@domain@",
     storage="@storage@",
     users=(User(USER, PasswordHash(""), LIMITS, PORT),),

@@ -4,88 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 from urllib.parse import quote
+
+from carrel.core.site import About
+from carrel.render import words
+from carrel.render.words import Page, Words
 
 Lamp = Literal["on", "off", "waking"]
 HTTPS_PORT = 443
 RETRY_SECONDS = 5
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one page says, top to bottom."""
-
-    title: str
-    heading: str
-    lead: str
-    hint: str
-    ask: str
-    action: str
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """All pages in one language: no markup, and `{…}` is filled with markup that is already safe."""
-
-    lang: str
-    operator: str
-    label: str
-    bad_name: str
-    address: str
-    sample_name: str
-    without_script: str
-    welcome: Page
-    not_found: Page
-    unavailable: Page
-    too_many_attempts: Page
-
-
-ENGLISH = Words(
-    lang="en",
-    operator="your operator, the person who runs Carrel for your team",
-    label="Your name",
-    bad_name="A name starts with a letter and has only letters a to z and digits, 31 at most.",
-    address="Your desk is at {address}",
-    sample_name="name",
-    without_script="Type this address into your browser, with your own name at the start.",
-    welcome=Page(
-        title="Welcome",
-        heading="A quiet desk of your own",
-        lead="Carrel gives everyone on the team a private place to write code. "
-        "It opens in your browser, and there is nothing to install.",
-        hint="Inside you will find VS Code, your files and an AI assistant to help you.",
-        ask="No name or password yet? Ask {operator}.",
-        action="Go to my desk",
-    ),
-    not_found=Page(
-        title="Nothing opens here",
-        heading="Nothing opens at this address",
-        lead="It may be mistyped, or it may not be in use.",
-        hint="Check the spelling. The address of a desk looks like {address}",
-        ask="Still no luck? Ask {operator}.",
-        action="Start again",
-    ),
-    unavailable=Page(
-        title="One moment",
-        heading="Your desk is not ready yet",
-        lead="It is starting, or it is resting. You can leave this page open: "
-        "it tries again by itself every {seconds} seconds.",
-        hint="Not the desk you meant? Start again at {home}",
-        ask="Still here after two minutes? Ask {operator}.",
-        action="Try now",
-    ),
-    too_many_attempts=Page(
-        title="Too many tries",
-        heading="Time for a short pause",
-        lead="There were too many tries to sign in. Please wait a minute, then try again.",
-        hint="The pause keeps others from guessing your password. Nothing is broken.",
-        ask="Forgotten your password? For a new one, ask {operator}.",
-        action="Back to sign in",
-    ),
-)
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#f5f1e8;--ink:#25221c;--soft:#5c564a;--line:#d9d1c0;
@@ -151,65 +83,158 @@ ICON = """<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><path fill
  d='M0 0h32v32H0z'/><path fill='#fff' d='M11 7h10l4 8H7zM15 15h2v8h-2zM6 23h20v3H6z'/></svg>"""
 
 
-def all_pages(domain: str, port: int | None = None) -> dict[str, str]:
-    """Every page under the file name by which nginx serves it."""
-    return {
-        "welcome.html": welcome(domain, port),
-        "404.html": not_found(domain, port),
-        "unavailable.html": unavailable(domain, port),
-        "too-many-attempts.html": too_many_attempts(),
-    }
+EMAIL = re.compile(r"[^\s@/:]+@[^\s@/:]+\.[^\s@/:]+")
+WEB = re.compile(r"https?://\S+")
+
+# Deletes every cookie that a page can see, wherever it may have been set for, and asks again once. The
+# session is none of them: scripts cannot see it.
+SWEEP = r"""
+const parts=location.hostname.split("."),steps=location.pathname.split("/"),key="swept",
+domains=["",...parts.map((_,at)=>";domain="+parts.slice(at).join("."))],
+paths=new Set(steps.flatMap((_,at)=>{const path=steps.slice(0,at+1).join("/");
+return[path||"/",path+"/"]})),
+names=()=>document.cookie.split(/; */).filter(Boolean).map(each=>each.split("=")[0]);
+function sweep(tries){const found=names();
+for(const name of found)for(const domain of domains)for(const path of paths)
+for(const kind of["",";secure;partitioned"])document.cookie=name+"=;max-age=0;path="+path+domain+kind;
+if(document.cookie.length>1000){if(tries)setTimeout(sweep,300,tries-1)}
+else if(found.length&&Date.now()-(sessionStorage.getItem(key)||0)>60000){
+sessionStorage.setItem(key,Date.now());location.reload()}}
+sweep(10);
+"""
+
+# Looks from time to time whether the desk answers, and opens it then. Not by loading the page again and
+# again: somebody who listens to it would be interrupted each time, and would never hear its end.
+KNOCK = """
+setInterval(async()=>{try{const answer=await fetch(location.href,{method:"HEAD",cache:"no-store",
+redirect:"manual"});if(answer.status!==503)location.reload()}catch{}},%d);
+"""
 
 
-def welcome(domain: str, port: int | None = None) -> str:
-    """The bare domain: what this is and the way to one's own desk."""
-    words, page = ENGLISH, ENGLISH.welcome
-    host = _host(domain, port)
-    shown = f'<b id="shown">{escape(words.sample_name)}</b>.{host}'
-    action = f"""<form data-host="{host}" novalidate hidden>
-<label for="name">{escape(words.label)}</label>
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages of one site."""
+
+    domain: str
+    port: int | None = None
+    about: About = field(default_factory=About)
+
+    def all(self) -> dict[str, str]:
+        """Every page under the file name by which nginx serves it."""
+        return {
+            "welcome.html": self.welcome(),
+            "404.html": self.not_found(),
+            "unavailable.html": self.unavailable(),
+            "too-many-attempts.html": self.too_many_attempts(),
+            "cookies.html": self.cookies(),
+        }
+
+    def welcome(self) -> str:
+        """The bare domain: what this is and the way to one's own desk."""
+        said, page = self._words, self._words.welcome
+        shown = f'<b id="shown">{escape(said.sample_name)}</b>.{self._host}'
+        action = f"""<form data-host="{self._host}" novalidate hidden>
+<label for="name">{escape(said.label)}</label>
 <div class="row"><input id="name" name="name" autocomplete="username" autocapitalize="none"
  spellcheck="false" aria-describedby="fault address"><button
  class="button">{escape(page.action)}</button></div>
-<p class="fault" id="fault" role="alert" hidden>{escape(words.bad_name)}</p></form>
-<p class="address" id="address">{_say(words.address, address=shown)}</p>
-<noscript><p class="address">{escape(words.without_script)}</p></noscript>
+<p class="fault" id="fault" role="alert" hidden>{escape(said.bad_name)}</p></form>
+<p class="address" id="address">{self._say(said.address, address=shown)}</p>
+<noscript><p class="address">{escape(said.without_script)}</p></noscript>
 <script>{SCRIPT}</script>"""
-    return _document(page, "on", action)
+        return self._document(page, "on", action, script=SCRIPT)
+
+    def not_found(self) -> str:
+        """Any name that does not open, for whatever reason: the same page for all of them."""
+        page = self._words.not_found
+        address = f"<b>{escape(self._words.sample_name)}</b>.{self._host}"
+        return self._document(page, "off", _link(self._home, page), address=address)
+
+    def unavailable(self) -> str:
+        """A desk that does not answer; the page asks again every `RETRY_SECONDS`."""
+        page = self._words.unavailable
+        script = KNOCK % (RETRY_SECONDS * 1000)
+        again = f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">'
+        return self._document(
+            page,
+            "waking",
+            f"{_link('', page)}<script>{script}</script>",
+            head=f"<noscript>{again}</noscript>",
+            script=script,
+            home=f'<a href="{self._home}">{self._host}</a>',
+            seconds=str(RETRY_SECONDS),
+        )
+
+    def too_many_attempts(self) -> str:
+        """Too many tries to sign in; the link asks for the same address, without the password."""
+        page = self._words.too_many_attempts
+        return self._document(page, "off", _link("", page))
+
+    def cookies(self) -> str:
+        """More cookies than a desk can take: throws away those that anybody could have set."""
+        page = self._words.cookies
+        action = f"{_link('', page)}<script>{SWEEP}</script>"
+        return self._document(page, "off", action, script=SWEEP)
+
+    @property
+    def _words(self) -> Words:
+        return words.of(self.about.language)
+
+    @property
+    def _host(self) -> str:
+        standard = self.port in {None, HTTPS_PORT}
+        return escape(self.domain if standard else f"{self.domain}:{self.port}")
+
+    @property
+    def _home(self) -> str:
+        return f"https://{self._host}/"
+
+    @property
+    def _operator(self) -> str:
+        """Whom to ask, with a link where there can be one."""
+        said = escape(self.about.contact)
+        if EMAIL.fullmatch(self.about.contact):
+            return f'<a href="mailto:{said}">{said}</a>'
+        if WEB.fullmatch(self.about.contact):
+            return f'<a href="{said}" rel="noreferrer">{said}</a>'
+        return said or escape(self._words.operator).format(site=escape(self.about.name))
+
+    def _say(self, text: str, **markup: str) -> str:
+        known = {"operator": self._operator, "site": escape(self.about.name), **markup}
+        return escape(text).format(**known)
+
+    def _document(
+        self, page: Page, lamp: Lamp, action: str, head: str = "", script: str = "", **markup: str
+    ) -> str:
+        name = escape(self.about.name)
+        return f"""<!doctype html>
+<html lang="{self._words.lang}">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex, nofollow">
+<title>{escape(page.title)} · {name}</title>
+<link rel="icon" href="data:image/svg+xml,{quote(ICON)}">
+{head}<style>{STYLE}</style>
+</head>
+<body><div class="page">
+<header>{SCENE.format(lamp=lamp)}<p class="mark">{name}</p></header>
+<main><h1>{escape(page.heading)}</h1><p class="lead">{self._say(page.lead, **markup)}</p>
+{action}</main>
+<footer><p>{self._say(page.hint, **markup)}</p>
+<p>{self._say(page.ask, **markup)}</p></footer>
+</div></body>
+</html>
+"""
 
 
-def not_found(domain: str, port: int | None = None) -> str:
-    """Any name that does not open, for whatever reason: the same page for all of them."""
-    host = _host(domain, port)
-    address = f"<b>{escape(ENGLISH.sample_name)}</b>.{host}"
-    action = _link(f"https://{host}/", ENGLISH.not_found)
-    return _document(ENGLISH.not_found, "off", action, address=address)
-
-
-def unavailable(domain: str, port: int | None = None) -> str:
-    """A desk that does not answer; the page asks again every `RETRY_SECONDS`."""
-    host = _host(domain, port)
-    return _document(
-        ENGLISH.unavailable,
-        "waking",
-        _link("", ENGLISH.unavailable),
-        head=f'<meta http-equiv="refresh" content="{RETRY_SECONDS}">',
-        home=f'<a href="https://{host}/">{host}</a>',
-        seconds=str(RETRY_SECONDS),
+def _policy(script: str) -> str:
+    allowed = _sha256(script) if script else "'none'"
+    return (
+        f"default-src 'none'; style-src {_sha256(STYLE)}; script-src {allowed}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def too_many_attempts() -> str:
-    """Too many tries to sign in; the link asks for the same address, without the password."""
-    return _document(ENGLISH.too_many_attempts, "off", _link("", ENGLISH.too_many_attempts))
-
-
-def _host(domain: str, port: int | None) -> str:
-    return escape(domain if port in {None, HTTPS_PORT} else f"{domain}:{port}")
-
-
-def _say(text: str, **markup: str) -> str:
-    return escape(text).format(operator=escape(ENGLISH.operator), **markup)
 
 
 def _link(address: str, page: Page) -> str:
@@ -218,30 +243,3 @@ def _link(address: str, page: Page) -> str:
 
 def _sha256(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _document(page: Page, lamp: Lamp, action: str, head: str = "", **markup: str) -> str:
-    policy = (
-        f"default-src 'none'; style-src {_sha256(STYLE)}; script-src {_sha256(SCRIPT)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return f"""<!doctype html>
-<html lang="{ENGLISH.lang}">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex, nofollow">
-<title>{escape(page.title)} · Carrel</title>
-<link rel="icon" href="data:image/svg+xml,{quote(ICON)}">
-{head}<style>{STYLE}</style>
-</head>
-<body><div class="page">
-<header>{SCENE.format(lamp=lamp)}<p class="mark">Carrel</p></header>
-<main><h1>{escape(page.heading)}</h1><p class="lead">{_say(page.lead, **markup)}</p>
-{action}</main>
-<footer><p>{_say(page.hint, **markup)}</p>
-<p>{_say(page.ask, **markup)}</p></footer>
-</div></body>
-</html>
-"""
