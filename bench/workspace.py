@@ -15,7 +15,7 @@ from bench import processes
 from bench.door import Door
 from carrel.adapters import files
 from carrel.core import edge, names
-from carrel.core.names import LocalLayout
+from carrel.core.layout import LocalLayout
 from sites import RealSite, free_port
 
 USER = "ada"

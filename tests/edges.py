@@ -28,8 +28,8 @@ from carrel.adapters.process import Identity
 from carrel.backends.waiting import until
 from carrel.core import edge as rules
 from carrel.core.edge import Edge, local_edge
+from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
 from carrel.core.site import PasswordHash, Site, User
 from carrel.render import nginx, pages
 from carrel.render.engine import PATH

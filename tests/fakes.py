@@ -31,7 +31,7 @@ from carrel.backends import disk, record
 from carrel.backends.images import Built
 from carrel.backends.protocol import Told
 from carrel.core import names
-from carrel.core.names import HostLayout
+from carrel.core.layout import HostLayout
 from carrel.core.plan import Plan, sentence
 from carrel.core.resources import Certificate, Resource, State
 from carrel.errors import ToolFailed

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import Machine
-from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import (
     Account,
     Bundle,

@@ -8,7 +8,7 @@ from carrel.adapters.process import Identity
 from carrel.backends.local import Local
 from carrel.backends.protocol import Backend
 from carrel.backends.tree import Tree
-from carrel.core.names import LocalLayout
+from carrel.core.layout import LocalLayout
 from carrel.core.plan import Step, diff
 from carrel.core.resources import Directory, Holds, Service, State
 from carrel.core.site import SecretFile, Site, User

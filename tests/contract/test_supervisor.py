@@ -8,7 +8,7 @@ import pytest
 from carrel.adapters.process import Identity
 from carrel.adapters.supervisor import Supervisor
 from carrel.backends.waiting import until
-from carrel.core.names import LocalLayout
+from carrel.core.layout import LocalLayout
 from carrel.core.resources import Service
 from carrel.render import supervisor as programs
 from fakes import FakeSupervisor

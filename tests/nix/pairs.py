@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from carrel.core import names
+from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, server_machine
-from carrel.core.names import HostLayout
 from carrel.core.resources import File, Image, Include, Resource, State
 from carrel.core.server import Ids
 from carrel.core.site import SecretFile, Site, User

@@ -19,8 +19,8 @@ from carrel.cli import checkup, main
 from carrel.core import certificate as rules
 from carrel.core.certificate import DAY
 from carrel.core.edge import HOST_COOKIE
+from carrel.core.layout import HostLayout
 from carrel.core.machine import Machine
-from carrel.core.names import HostLayout
 from carrel.core.site import GIB, Ai, Site, Tls, TlsMode, User
 from carrel.doctor.finding import Finding, Verdict
 from carrel.doctor.patient import Entry, Instruments, Patient, Space

@@ -10,7 +10,7 @@ import pytest
 from carrel.adapters import certificates, files, process
 from carrel.adapters.process import Identity
 from carrel.backends.local import Local
-from carrel.core.names import LocalLayout
+from carrel.core.layout import LocalLayout
 from carrel.core.plan import Plan, Remove, Step, diff, keep, sentence
 from carrel.core.resources import Directory, Holds, Service, State
 from carrel.core.site import PasswordHash, SecretFile, Site, User

@@ -8,7 +8,7 @@ from pathlib import Path
 from carrel.adapters import process, systemd
 from carrel.adapters.process import Identity, World
 from carrel.core import names
-from carrel.core.names import HostLayout
+from carrel.core.layout import HostLayout
 from carrel.render.systemd import podman_options
 
 # podman may only add to a container that is in its own cgroup's neighbourhood, so root first moves

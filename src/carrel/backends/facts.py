@@ -15,8 +15,9 @@ from pathlib import Path
 from carrel.adapters import accounts, versions
 from carrel.adapters.process import Identity
 from carrel.core import names
+from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
-from carrel.core.names import HostLayout, LocalLayout, site_id
+from carrel.core.names import site_id
 from carrel.core.server import Ids
 from carrel.errors import Missing
 

@@ -18,7 +18,7 @@ from carrel.backends import disk, record, reloading
 from carrel.backends.protocol import Told
 from carrel.backends.shelf import Shelf, digest_of
 from carrel.core import names
-from carrel.core.names import HostLayout
+from carrel.core.layout import HostLayout
 from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
 from carrel.core.resources import (
     Account,

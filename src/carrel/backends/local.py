@@ -21,7 +21,7 @@ from carrel.backends import disk, record
 from carrel.backends.protocol import Told
 from carrel.backends.waiting import until
 from carrel.core import names
-from carrel.core.names import LocalLayout
+from carrel.core.layout import LocalLayout
 from carrel.core.plan import Change, Create, Plan, Remove
 from carrel.core.resources import (
     Account,

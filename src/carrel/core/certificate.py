@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from carrel.core import names
-from carrel.core.names import HostLayout
+from carrel.core.layout import HostLayout
 from carrel.core.resources import Bundle
 from carrel.core.site import Site, TlsMode
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from carrel.core import certificate, names
+from carrel.core import certificate
 from carrel.core.headers import Transport
+from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import Machine
 from carrel.core.site import Site, TlsMode
 
@@ -102,7 +103,7 @@ class Edge:
     tunnels: tuple[Tunnel, ...] = ()
 
 
-def local_edge(site: Site, layout: names.LocalLayout, machine: Machine) -> Edge:
+def local_edge(site: Site, layout: LocalLayout, machine: Machine) -> Edge:
     """The edge of local mode: loopback only, with the local authority's certificate."""
     return Edge(
         domain=site.domain,
@@ -121,7 +122,7 @@ def local_edge(site: Site, layout: names.LocalLayout, machine: Machine) -> Edge:
     )
 
 
-def host_edge(site: Site, layout: names.HostLayout, machine: Machine) -> Edge:
+def host_edge(site: Site, layout: HostLayout, machine: Machine) -> Edge:
     """The edge of a server: a part of the operator's nginx, on the usual ports."""
     bundle = certificate.bundle(site, layout)
     return Edge(

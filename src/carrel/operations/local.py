@@ -18,8 +18,8 @@ from carrel.backends.protocol import Told
 from carrel.config import secrets
 from carrel.core import names
 from carrel.core.certificate import Served
+from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine, Shortfall, local_shortfalls
-from carrel.core.names import LocalLayout
 from carrel.core.plan import diff, keep
 from carrel.core.resources import Image, Secret, Service, State
 from carrel.core.site import SecretFile, Site, TlsMode

@@ -21,8 +21,8 @@ from carrel.backends.waiting import until
 from carrel.config import load, secrets
 from carrel.core import ai, names
 from carrel.core.certificate import Served
+from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, Machine, server_machine
-from carrel.core.names import HostLayout
 from carrel.core.resources import Entry, File, Image, Secret, State
 from carrel.core.server import Ids
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site

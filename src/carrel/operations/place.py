@@ -16,8 +16,8 @@ from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
 from carrel.core import names
 from carrel.core.certificate import Served
+from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import Machine, Shortfall
-from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 

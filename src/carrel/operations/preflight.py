@@ -11,8 +11,8 @@ from pathlib import Path
 from carrel.adapters import accounts, systemd, versions
 from carrel.adapters.process import PACKAGES, Identity
 from carrel.adapters.versions import Version
+from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
 from carrel.core.site import Site, TlsMode
 from carrel.errors import ConfigError, Missing
 from carrel.render.engine import PATH

@@ -19,8 +19,8 @@ from carrel.backends.shelf import digest_of
 from carrel.backends.waiting import until
 from carrel.core import certificate, names, oom
 from carrel.core.certificate import Served
+from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import Machine, Shortfall, host_shortfalls
-from carrel.core.names import HostLayout, LocalLayout
 from carrel.core.plan import diff
 from carrel.core.resources import Image, State, Unit
 from carrel.core.site import Site, TlsMode

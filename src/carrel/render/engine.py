@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
 from carrel.core.resources import Account, Directory, File, Resource
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from carrel import __version__
 from carrel.core import ai, certificate, edge, names, workspace
 from carrel.core.certificate import wanted_names
+from carrel.core.layout import HostLayout
 from carrel.core.machine import Machine
-from carrel.core.names import HostLayout
 from carrel.core.resources import (
     Account,
     Certificate,

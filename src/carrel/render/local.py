@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from carrel import __version__
 from carrel.core import ai, edge, names, workspace
+from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine
-from carrel.core.names import LocalLayout
 from carrel.core.resources import (
     Certificate,
     Directory,

@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 
 from carrel.core import edge, names, workspace
 from carrel.core.ai import Json
+from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, server_machine
-from carrel.core.names import HostLayout
 from carrel.core.resources import Account, Directory, File, Image, State
 from carrel.core.server import Ids
 from carrel.core.site import (

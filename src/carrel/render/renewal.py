@@ -6,10 +6,10 @@ Used by render.host. What they run is services.certificate.
 from __future__ import annotations
 
 from carrel.core import names
-from carrel.core.names import HostLayout
+from carrel.core.layout import HostLayout
 from carrel.core.resources import Bundle
 from carrel.core.site import Site, TlsMode
-from carrel.render.systemd import MADE_BY, quoted
+from carrel.render.systemd import CONFINED, MADE_BY, quoted
 
 CREDENTIALS, AUTHORITY = "dns", "authority"
 """What systemd hands to lego: the DNS provider's credentials, and the root of a private authority."""
@@ -104,31 +104,10 @@ ExecStartPost=+{_program(python, *install)}
 TimeoutStartSec=1h
 
 CapabilityBoundingSet=
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateUsers=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
-NoNewPrivileges=yes
+{CONFINED}
 RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
-UMask=0077
+PrivateUsers=yes
 """
 
 

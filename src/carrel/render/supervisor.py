@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from carrel.core.names import LocalLayout
+from carrel.core.layout import LocalLayout
 from carrel.core.resources import Service
 
 UNSAFE = re.compile(r"[\x00-\x1f\x7f;]")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from carrel.core import names
-from carrel.core.names import CODER_UID, HostLayout
+from carrel.core.layout import HostLayout
+from carrel.core.names import CODER_UID
 from carrel.core.server import Ids, Seat
 from carrel.core.site import MIB, Limits
 from carrel.render import podman
@@ -240,7 +241,7 @@ WantedBy=multi-user.target
 """
 
 
-_CONFINED = """\
+CONFINED = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
@@ -289,7 +290,7 @@ TimeoutStopSec=20
 MemoryMax=512M
 ReadWritePaths={layout.gateway} -{layout.ai_sockets}
 CapabilityBoundingSet=
-{_CONFINED}
+{CONFINED}
 PrivateUsers=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 IPAddressDeny=link-local multicast
@@ -341,7 +342,7 @@ ExecStart=/usr/sbin/nft --file {layout.network}
 ExecReload=/usr/sbin/nft --file {layout.network}
 ExecStop=/usr/sbin/nft destroy table inet carrel
 CapabilityBoundingSet=CAP_NET_ADMIN
-{_CONFINED}
+{CONFINED}
 RestrictAddressFamilies=AF_NETLINK AF_UNIX
 IPAddressDeny=any
 
