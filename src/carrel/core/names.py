@@ -1,4 +1,4 @@
-"""Every name, id and label that Carrel derives. No other module makes one up; paths are in core.layout."""
+"""Every name, id and label that Carrel derives; no other module makes one up. Paths: core.layout."""
 
 from __future__ import annotations
 
