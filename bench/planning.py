@@ -15,7 +15,7 @@ import pytest
 from bench import table
 from bench.ground import Ground
 from bench.results import AtMost, Fact, Facts, Samples
-from fakes import FakeServer
+from fake_server import FakeServer
 from samples import HASH
 
 FEW, MANY = 10, 50

@@ -19,7 +19,8 @@ from carrel.adapters import certificates, systemd
 from carrel.backends import disk
 from carrel.core import names
 from carrel.errors import ToolFailed
-from fakes import Crash, FakeServer, Saved
+from fake_effects import Crash
+from fake_server import FakeServer, Saved
 from samples import HASH
 
 MEMORY = Path("/dev/shm")

@@ -21,7 +21,7 @@ from carrel.operations.nixos import NixosPlace
 from carrel.operations.site import Opened
 from carrel.render import nixos as facts
 from carrel.render.blocks import statements, unit
-from fakes import FakeServer
+from fake_server import FakeServer
 from samples import HASH
 
 OLD, NEW = "0" * 12, "1" * 12

@@ -18,7 +18,7 @@ from carrel.operations.certificate import Offer
 from carrel.operations.report import report
 from carrel.operations.site import Opened
 from carrel.services import certificate as service
-from fakes import FakeServer
+from fake_server import FakeServer
 from samples import HASH
 
 DOMAIN = "code.example.org"
