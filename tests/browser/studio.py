@@ -14,6 +14,8 @@ from carrel.backends.waiting import until
 from sites import RealSite
 
 PROVIDER_PORT = 4010
+COSTS_PORT = 4142
+"""Not the gateway's: the workspace forwards that one."""
 TOKEN = "token-of-ada-0123456789"
 AI = f"""
 [ai]
@@ -34,7 +36,7 @@ class Costs(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(open("/tmp/usage.json", "rb").read())
     def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 4141), Costs)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", {COSTS_PORT}), Costs)
 threading.Timer(900, server.shutdown).start()
 server.serve_forever()
 """
@@ -89,7 +91,7 @@ class Studio:
     def _give_token(self) -> None:
         entries = Path(self.site.layout.secrets_file("ada"))
         with entries.open("a") as file:
-            file.write(f"CARREL_AI_TOKEN={TOKEN}\n")
+            file.write(f"CARREL_AI_TOKEN={TOKEN}\nCARREL_AI_URL=http://127.0.0.1:{COSTS_PORT}\n")
         self.site.inside("ada", "kill", "1", status=None)
         until(self._has_token, seconds=60, what="The desk with its token")
         until(self._is_open, seconds=60, what="The desk")
