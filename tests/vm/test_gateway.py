@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from carrel.backends.waiting import until
 from servers import STORAGE, Server
 
 UNIT = "carrel-gateway.service"
-PROVIDER = """
+PROVIDER = Path(__file__).parents[1] / "contract/provider.py"
+START_PROVIDER = """
 systemd-run --quiet --unit=provider --property=RuntimeMaxSec=1200 --working-directory=/run \
-    python3 /srv/carrel/tests/contract/provider.py 4010
-until [ -e /run/provider.ready ]; do sleep 0.2; done
+    python3 /run/provider.py 4010
+timeout 60 sh -c 'until [ -e /run/provider.ready ]; do sleep 0.2; done'
 """
 PROMPT = {
     "model": "reader",
@@ -34,7 +36,8 @@ def answering(server: Server) -> Iterator[Server]:
     """The server, with the provider that its configuration names."""
     server.answers("dan")
     server.answers("bob")
-    server.run(PROVIDER)
+    server.guest.put("/run/provider.py", PROVIDER)
+    server.run(START_PROVIDER)
     yield server
     server.run("systemctl stop provider")
 
