@@ -31,6 +31,8 @@ from carrel.operations.place import Condition, Running, Say, Usage, title
 from carrel.render import engine, host
 
 HTTPS = 443
+PATIENCE = 3
+"""How often a workspace may end at its start before we give it up: a busy server is no broken image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +242,8 @@ class ServerPlace:
             return True
         unit = names.workspace_unit(user)
         state = systemd.states([unit])[unit]
-        # A workspace that ends at once is started again a few times; two are enough to know.
-        if not state.alive or state.restarts > 1:
+        # A workspace that ends at once is started again a few times; these are enough to know.
+        if not state.alive or state.restarts > PATIENCE:
             raise self._failed(user, unit)
         return False
 
