@@ -186,3 +186,8 @@ def test_the_tag_changes_with_whatever_goes_in(tmp_path: Path) -> None:
     extension.write_bytes(b"another")
     assert images.image(recipes[-1]).reference != before
     assert images.image(ImageRecipe()).reference == plain.reference
+
+
+def test_code_server_has_time_to_load_on_a_busy_server(site: RealSite) -> None:
+    wrapper = "/opt/carrel/code-server/out/node/wrapper.js"
+    assert "const timeoutInterval = 120000;" in site.inside("ada", "grep", "timeout", wrapper)
