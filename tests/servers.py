@@ -187,6 +187,7 @@ class Server:
     @contextlib.contextmanager
     def editor(self, user: str) -> Iterator[Editor]:
         """The connection that an open VS Code keeps to its server."""
+        self.answers(user)
         cookie = self.session(user)
         version = re.search(r"stable-[0-9a-f]+", self.workbench(user, cookie).body)
         assert version is not None
