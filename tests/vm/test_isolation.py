@@ -24,6 +24,10 @@ OF_BOB = (
 
 METADATA = "169.254.169.254"
 CLOUD = f"""
+# Or networkd would give it the address of the other card.
+mkdir -p /run/systemd/network
+printf '[Match]\\nName=cloud0\\n[Link]\\nUnmanaged=yes\\n' >/run/systemd/network/05-cloud.network
+networkctl reload
 ip netns add cloud
 ip link add cloud0 type veth peer name eth0 netns cloud
 ip address add 169.254.0.1/16 dev cloud0
@@ -32,7 +36,7 @@ ip -n cloud address add {METADATA}/16 dev eth0
 ip -n cloud link set eth0 up
 systemd-run --quiet --unit=cloud --property=RuntimeMaxSec=600 \
     ip netns exec cloud python3 -m http.server --bind {METADATA} 80
-until curl --silent --output /dev/null --max-time 2 http://{METADATA}/; do sleep 0.2; done
+timeout 60 sh -c 'until curl --silent --output /dev/null --max-time 2 http://{METADATA}/; do sleep 1; done'
 """
 """A neighbour on the network that answers as a cloud's metadata service does."""
 
