@@ -36,7 +36,7 @@ ip -n cloud address add {METADATA}/16 dev eth0
 ip -n cloud link set eth0 up
 systemd-run --quiet --unit=cloud --property=RuntimeMaxSec=600 \
     ip netns exec cloud python3 -m http.server --bind {METADATA} 80
-timeout 60 sh -c 'until curl --silent --output /dev/null --max-time 2 http://{METADATA}/; do sleep 1; done'
+timeout 60 sh -c 'until curl -so /dev/null --max-time 2 http://{METADATA}/; do sleep 1; done'
 """
 """A neighbour on the network that answers as a cloud's metadata service does."""
 
