@@ -5,6 +5,7 @@ Uses the machine's image store, so that the image is built once. Cleans up after
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -122,6 +123,23 @@ class RealSite:
         """The user's project on the host."""
         return Path(self.storage) / user / "workspace"
 
+    def watched(self, user: str) -> bool:
+        """Whether a window shows what changes in the project from now on.
+
+        VS Code lists the files first, and starts a process that watches them a second later.
+        """
+        # Linux, Documentation/filesystems/proc.rst, 3.8: the inode in hexadecimal.
+        watch = f" ino:{self.workspace(user).stat().st_ino:x} "
+        for info in Path("/proc").glob("[0-9]*/fdinfo/*"):
+            with contextlib.suppress(OSError):  # it has ended
+                process = info.parents[1]
+                if (
+                    watch in info.read_text()
+                    and b"fileWatcher" in (process / "cmdline").read_bytes()
+                ):
+                    return True
+        return False
+
     def welcomed(self, user: str) -> Path:
         """What the editor leaves in the user's home once it has shown the first steps."""
         return Path(self.storage) / user / "home/.local/state/carrel/welcomed"
@@ -186,8 +204,13 @@ class _Loopback(http.client.HTTPSConnection):
 
 
 def free_port() -> int:
-    """A port on loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on loopback that nobody uses.
+
+    Without "443" in it: gixy takes every such port for one of TLS.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if "443" not in str(port):
+            return port

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, ViewportSize
 
 from browser.chromium import WAIT_SECONDS, Chromium, Trusted
 from browser.desk import Desk, keep_picture
+from carrel.backends.waiting import until
 from sites import RealSite
 
 SIZE: ViewportSize = {"width": 1280, "height": 800}
@@ -32,11 +34,13 @@ class Windows:
         return self._open(self._chromium.of(site).new_context(viewport=SIZE, storage_state=state))
 
     def at_work(self, site: RealSite, user: str) -> Desk:
-        """The desk of `user`, signed in and open."""
+        """The desk of `user`, signed in, open, and aware of files that others change."""
         desk = self.remembered(site, user)
         self._visits.append((site, user, desk))
         desk.page.goto(site.address(user))
-        return desk.opened()
+        desk.opened()
+        until(partial(site.watched, user), seconds=WAIT_SECONDS, what="The editor's watcher")
+        return desk
 
     def first_visit(self, site: RealSite, user: str) -> Desk:
         """The desk of `user`, as it looks on the very first visit."""
