@@ -60,7 +60,7 @@ layers: env
 	@$(BIN)/lint-imports --no-cache
 
 unit: env
-	@$(BIN)/pytest -q --numprocesses=auto tests/unit tests/golden
+	@$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/unit tests/golden
 
 docs: env ## Write the generated pages and facts anew
 	@$(BIN)/python scripts/reference.py
@@ -86,8 +86,8 @@ vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code
 	@cd .cache/vite && npm ci --no-audit --no-fund --silent
 	@touch $@
 
-test: prepare-test env judges vite lint types layers ## Everything, with real podman, nginx, code-server and Chromium
-	@$(BIN)/pytest -v tests
+test: prepare-test env judges vite check ## Everything, with real podman, nginx, code-server and Chromium
+	@$(BIN)/pytest -v --ignore=tests/unit --ignore=tests/golden tests
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
 	@$(BIN)/pytest -v tests/vm

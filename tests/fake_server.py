@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from carrel.adapters import accounts, certificates, files, nginx, probe, systemd, workers
+from carrel.adapters import accounts, certificates, files, nginx, probe, systemd, versions, workers
 from carrel.adapters.process import Identity
 from carrel.adapters.workers import Worker
 from carrel.backends import disk, record
@@ -31,6 +31,9 @@ from carrel.operations.server import ServerPlace
 from carrel.operations.site import Opened
 from fake_effects import Disk, FakeAccounts, Power, Trees
 from fake_systemd import FakeSystemd
+
+NGINX = (1, 26, 3)
+"""The version of Debian 13."""
 
 
 def _certificate(resource: Resource) -> TypeGuard[Certificate]:
@@ -70,6 +73,7 @@ class FakeServer:
         patch.setattr(Identity, "of", staticmethod(self.accounts.identity))
         patch.setattr(files, "os", Disk(self.power))
         patch.setattr(files, "shutil", Trees(self.power))
+        patch.setattr(versions, "nginx", lambda: NGINX)
         patch.setattr(nginx, "_test", self._nginx_test)
         patch.setattr(workers, "current", self._workers)
         patch.setattr(workers, "end", self._end_workers)

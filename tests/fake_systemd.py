@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class FakeSystemd:
         self._power.spend()
 
     def enable(self, unit: str) -> None:
-        assert _file(unit) in self._files(), f"there is no unit file of {unit}"
+        assert self._on_disk(_file(unit)) is not None, f"there is no unit file of {unit}"
         self._power.spend()
         self.enabled.add(unit)
 
@@ -88,8 +88,8 @@ class FakeSystemd:
             self._start(unit)
 
     def _start(self, unit: str) -> None:
-        text = self._text(unit, self._loaded)
-        assert text == self._text(unit, self._files()), f"no daemon-reload before {unit} started"
+        text = self._text(unit, self._loaded.get)
+        assert text == self._text(unit, self._on_disk), f"no daemon-reload before {unit} started"
         for other in self._needs(text):
             if other not in self.running:
                 self._start(other)
@@ -104,8 +104,8 @@ class FakeSystemd:
         self.reads += unit == names.NGINX_UNIT
 
     def run_once(self, unit: str, identifier: str) -> None:
-        text = self._text(unit, self._loaded)
-        assert text == self._text(unit, self._files()), f"no daemon-reload before {unit} ran"
+        text = self._text(unit, self._loaded.get)
+        assert text == self._text(unit, self._on_disk), f"no daemon-reload before {unit} ran"
         assert f"SyslogIdentifier={identifier}" in text
         self._power.spend()
         if self.refuses:
@@ -127,7 +127,9 @@ class FakeSystemd:
 
     def _stop(self, unit: str) -> None:
         self.running.pop(unit, None)
-        for other in [u for u in self.running if unit in self._needs(self._text(u, self._loaded))]:
+        for other in [
+            u for u in self.running if unit in self._needs(self._text(u, self._loaded.get))
+        ]:
             self._stop(other)
 
     def reload(self, unit: str) -> None:
@@ -178,11 +180,19 @@ class FakeSystemd:
             str(p.relative_to(root)): p.read_text() for p in found if not p.name.startswith(".")
         }
 
-    def _text(self, unit: str, files: Mapping[str, str]) -> str:
+    def _on_disk(self, file: str) -> str | None:
+        # A string, no Path: the tests of crashes ask this some ten thousand times.
+        path = f"{self._layout.units}/{file}"
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as text:
+            return text.read()
+        return None
+
+    def _text(self, unit: str, text_of: Callable[[str], str | None]) -> str:
         if unit == names.NGINX_UNIT:
             return ""
-        assert _file(unit) in files, f"systemd does not know {unit}"
-        text = files[_file(unit)] + files.get(f"{unit}.d/carrel.conf", "")
+        text = text_of(_file(unit))
+        assert text is not None, f"systemd does not know {unit}"
+        text += text_of(f"{unit}.d/carrel.conf") or ""
         return text.replace("%i", unit.partition("@")[2].removesuffix(".service"))
 
     def _needs(self, text: str) -> set[str]:
@@ -201,10 +211,9 @@ class FakeSystemd:
             text = include.read_text()
             used = re.findall(r'ssl_certificate(?:_key)? "(.*)";', text)
             return (text, *(Path(p).read_text() for p in dict.fromkeys(used) if Path(p).exists()))
-        files = self._files()
-        text = self._text(unit, files)
+        text = self._text(unit, self._on_disk)
         needed = [u for u in sorted(self._needs(text)) if u.endswith(".mount")]
-        read = [text, *(self._text(u, files) for u in needed)]
+        read = [text, *(self._text(u, self._on_disk) for u in needed)]
         read += [p.read_text() for p in map(Path, self._paths(text)) if p.is_file()]
         return tuple(read)
 
