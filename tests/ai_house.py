@@ -5,9 +5,11 @@ Used by the tests of the agent, in the terminal and in the browser.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,18 @@ class House:
         command = [sys.executable, str(PROVIDER), str(self.port), "/home/coder/project"]
         self.provider = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
 
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, folder: Path) -> Iterator[House]:
+        """One that is up, with everything answering; nothing of it is left at the end."""
+        made = cls(folder)
+        try:
+            made.site.carrel("up", seconds=1800)
+            until((folder / "provider.ready").exists, seconds=20, what="provider")
+            yield made
+        finally:
+            made.close()
+
     def ai(self, money: float) -> str:
         return AI.format(port=self.port, money=money)
 
@@ -85,11 +99,6 @@ class House:
 
     def token(self, user: str) -> str:
         return self.site.inside(user, "printenv", "CARREL_AI_TOKEN").strip()
-
-    def open(self) -> None:
-        """Bring it up, with everything answering."""
-        self.site.carrel("up", seconds=1800)
-        until((self.folder / "provider.ready").exists, seconds=20, what="provider")
 
     def change(self, ai: str) -> None:
         """Another [ai] table, taken up while people work; `answering` says when it is."""

@@ -138,13 +138,3 @@ class Studio:
         """Whether it was run since this was asked last."""
         command = "test -e /tmp/official-ran && rm /tmp/official-ran && echo yes"
         return self.site.inside("ada", "sh", "-c", command, status=None) == "yes\n"
-
-    def agents(self) -> list[str]:
-        """The process ids of the opencodes that run with a screen."""
-        found = self.site.inside("ada", "pgrep", "-f", "^/opt/carrel/opencode --port", status=None)
-        return found.split()
-
-    def quiet(self) -> None:
-        """End every agent, and wait until none is left."""
-        self.site.inside("ada", "pkill", "-f", "^/opt/carrel/opencode --port", status=None)
-        until(lambda: not self.agents(), seconds=30, what="The end of the agents")

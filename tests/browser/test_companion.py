@@ -10,13 +10,12 @@ from functools import partial
 import pytest
 from playwright.sync_api import Error, Locator, expect
 
+from browser import agent
 from browser.desk import Desk
 from browser.studio import Studio
 from browser.windows import Windows
 from carrel.backends.waiting import until
 
-STARTING = 90_000
-"""Milliseconds for opencode to show its prompt, on a busy machine."""
 POEM = "roses are red\nviolets are blue\nbeans are green\n"
 
 
@@ -33,34 +32,13 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 @pytest.fixture
 def desk(studio: Studio, windows: Windows) -> Iterator[Desk]:
     """Ada's desk, without what earlier tests left open in it."""
-    studio.quiet()
+    agent.end_all(studio.site)
     yield windows.at_work(studio.site, "ada")
-    studio.quiet()
+    agent.end_all(studio.site)
 
 
 def step(desk: Desk, name: str) -> Locator:
     return desk.page.locator(f'[data-step-id="carrel.companion#getStarted#{name}"]')
-
-
-def button_below(desk: Desk) -> Locator:
-    return desk.page.locator(".statusbar").get_by_role("button", name="Ask AI").first
-
-
-def agent(desk: Desk) -> Locator:
-    return desk.page.locator(".editor-group-container .xterm-rows")
-
-
-def agent_tabs(desk: Desk) -> Locator:
-    return desk.tabs.filter(has_text=re.compile("^AI"))
-
-
-def shows(desk: Desk, words: str) -> None:
-    expect(agent(desk)).to_contain_text(words, timeout=STARTING)
-
-
-def ready(desk: Desk) -> None:
-    shows(desk, "ctrl+p")
-    expect(desk.page.locator(".editor-group-container .xterm.focus")).to_be_visible()
 
 
 def open_poem(studio: Studio, desk: Desk) -> None:
@@ -86,17 +64,13 @@ def chosen(desk: Desk, command: str) -> bool:
     return False
 
 
-def cost(desk: Desk) -> Locator:
-    return desk.page.locator('.statusbar-item[id="carrel.companion.carrel.cost"]')
-
-
 def test_the_first_visit_leads_by_clicks_to_an_answer_and_a_file_on_the_host(
     studio: Studio, windows: Windows
 ) -> None:
     desk = windows.first_visit(studio.site, "ada")
     expect(step(desk, "look")).to_be_visible()
     expect(desk.tabs).to_have_count(1)
-    expect(button_below(desk)).to_be_visible()
+    expect(agent.button(desk)).to_be_visible()
     expect(desk.page.locator(".editor-actions").get_by_text("Ask AI")).to_be_visible()
     desk.settle()
     assert desk.page.locator(".notification-toast, .monaco-dialog-box").count() == 0
@@ -104,11 +78,11 @@ def test_the_first_visit_leads_by_clicks_to_an_answer_and_a_file_on_the_host(
 
     step(desk, "ask").click()
     desk.page.get_by_role("button", name="Ask for a web page").click()
-    shows(desk, "about my garden")
+    agent.shows(desk, "about my garden")
     desk.picture("companion-wish")
     desk.page.keyboard.type(" Now write it.")
     desk.page.keyboard.press("Enter")
-    shows(desk, "The desk is yours.")
+    agent.shows(desk, "The desk is yours.")
     made = studio.site.workspace("ada") / "made-by-agent.txt"
     until(made.exists, seconds=30, what="The agent's file")
     assert made.owner() == studio.site.layout.account
@@ -119,7 +93,7 @@ def test_the_first_visit_leads_by_clicks_to_an_answer_and_a_file_on_the_host(
 def test_the_walkthrough_stays_closed_once_closed_and_comes_back_from_the_help_menu(
     desk: Desk,
 ) -> None:
-    expect(button_below(desk)).to_be_visible()
+    expect(agent.button(desk)).to_be_visible()
     desk.settle()
     expect(step(desk, "look")).to_have_count(0)
     desk.picture("companion-nothing-open")
@@ -134,26 +108,26 @@ def test_ask_ai_opens_one_agent_beside_the_file_and_then_goes_to_it(
     studio: Studio, desk: Desk
 ) -> None:
     open_poem(studio, desk)
-    button_below(desk).click()
-    ready(desk)
+    agent.button(desk).click()
+    agent.ready(desk)
     desk.picture("companion-agent")
     groups = desk.page.locator(".editor-group-container")
     expect(groups).to_have_count(2)
-    assert len(studio.agents()) == 1
+    assert len(agent.running(studio.site)) == 1
     desk.tabs.filter(has_text="poem.txt").click()
     desk.page.keyboard.press("Control+Escape")
-    ready(desk)
+    agent.ready(desk)
     desk.tabs.filter(has_text="poem.txt").click()
     desk.page.keyboard.press("Alt+a")
-    ready(desk)
-    expect(agent_tabs(desk)).to_have_count(1)
-    assert len(studio.agents()) == 1
+    agent.ready(desk)
+    expect(agent.tabs(desk)).to_have_count(1)
+    assert len(agent.running(studio.site)) == 1
 
 
 def test_the_password_of_the_agents_port_is_in_no_argument(studio: Studio, desk: Desk) -> None:
-    button_below(desk).click()
-    ready(desk)
-    [pid] = studio.agents()
+    agent.button(desk).click()
+    agent.ready(desk)
+    [pid] = agent.running(studio.site)
     said = studio.site.inside("ada", "cat", f"/proc/{pid}/environ")
     found = re.search("OPENCODE_SERVER_PASSWORD=([^\0]{32})", said)
     assert found
@@ -174,33 +148,33 @@ def test_add_to_ai_names_the_selected_lines_although_the_agent_has_yet_to_start(
     open_poem(studio, desk)
     select_two_lines(desk)
     desk.page.keyboard.press("Alt+k")
-    shows(desk, "@poem.txt#L1-2")
+    agent.shows(desk, "@poem.txt#L1-2")
     desk.picture("companion-reference")
     desk.file_menu("poem.txt", "Add to AI")
-    expect(agent(desk)).to_contain_text(re.compile(r"@poem\.txt#L1-2 @poem\.txt "))
+    expect(agent.screen(desk)).to_contain_text(re.compile(r"@poem\.txt#L1-2 @poem\.txt "))
     desk.tabs.filter(has_text="poem.txt").click()
     desk.page.keyboard.press("Control+Alt+k")
-    expect(agent(desk)).to_contain_text(re.compile(r"(@poem\.txt#L1-2.*){2}"))
-    assert len(studio.agents()) == 1
+    expect(agent.screen(desk)).to_contain_text(re.compile(r"(@poem\.txt#L1-2.*){2}"))
+    assert len(agent.running(studio.site)) == 1
 
 
 def test_ask_ai_shares_the_selected_lines_once(studio: Studio, desk: Desk) -> None:
     open_poem(studio, desk)
     select_two_lines(desk)
     desk.page.keyboard.press("Control+Escape")
-    shows(desk, "@poem.txt#L1-2")
+    agent.shows(desk, "@poem.txt#L1-2")
     desk.tabs.filter(has_text="poem.txt").click()
     desk.page.keyboard.press("Control+Escape")
-    ready(desk)
+    agent.ready(desk)
     desk.page.keyboard.type("please")
-    expect(agent(desk)).to_contain_text("please")
-    assert agent(desk).inner_text().count("@poem.txt") == 1
+    expect(agent.screen(desk)).to_contain_text("please")
+    assert agent.screen(desk).inner_text().count("@poem.txt") == 1
 
 
 def test_where_the_official_extension_is_the_keys_do_one_thing_and_it_is_ours(
     studio: Studio, windows: Windows
 ) -> None:
-    studio.quiet()
+    agent.end_all(studio.site)
     studio.install_official()
     try:
         desk = windows.at_work(studio.site, "ada")
@@ -209,56 +183,56 @@ def test_where_the_official_extension_is_the_keys_do_one_thing_and_it_is_ours(
         until(studio.official_ran, seconds=60, what="The other extension")
         open_poem(studio, desk)
         desk.page.keyboard.press("Control+Escape")
-        ready(desk)
+        agent.ready(desk)
         assert not studio.official_ran()
-        assert len(studio.agents()) == 1
+        assert len(agent.running(studio.site)) == 1
     finally:
-        studio.quiet()
+        agent.end_all(studio.site)
         studio.remove_official()
 
 
 def test_a_new_session_starts_over_in_the_same_place(studio: Studio, desk: Desk) -> None:
-    button_below(desk).click()
-    ready(desk)
+    agent.button(desk).click()
+    agent.ready(desk)
     desk.page.keyboard.type("Whose desk is this?")
     desk.page.keyboard.press("Enter")
-    shows(desk, "The desk is yours.")
+    agent.shows(desk, "The desk is yours.")
     desk.page.keyboard.press("Alt+n")
-    expect(agent(desk)).not_to_contain_text("The desk is yours.")
-    ready(desk)
-    assert len(studio.agents()) == 1
+    expect(agent.screen(desk)).not_to_contain_text("The desk is yours.")
+    agent.ready(desk)
+    assert len(agent.running(studio.site)) == 1
 
 
 def test_the_agent_that_was_left_or_closed_is_started_anew(studio: Studio, desk: Desk) -> None:
-    button_below(desk).click()
-    ready(desk)
+    agent.button(desk).click()
+    agent.ready(desk)
     desk.page.keyboard.type("/exit")
-    shows(desk, "Exit the app")
+    agent.shows(desk, "Exit the app")
     desk.page.keyboard.press("Enter")
-    expect(agent_tabs(desk)).to_have_count(0)
-    button_below(desk).click()
-    ready(desk)
-    agent_tabs(desk).click(button="middle")
-    expect(agent_tabs(desk)).to_have_count(0)
-    until(lambda: not studio.agents(), seconds=30, what="The end of the closed agent")
-    button_below(desk).click()
-    ready(desk)
-    assert len(studio.agents()) == 1
+    expect(agent.tabs(desk)).to_have_count(0)
+    agent.button(desk).click()
+    agent.ready(desk)
+    agent.tabs(desk).click(button="middle")
+    expect(agent.tabs(desk)).to_have_count(0)
+    until(lambda: not agent.running(studio.site), seconds=30, what="The end of the closed agent")
+    agent.button(desk).click()
+    agent.ready(desk)
+    assert len(agent.running(studio.site)) == 1
 
 
 def test_a_reloaded_page_goes_back_to_the_agent_that_was_there(studio: Studio, desk: Desk) -> None:
     open_poem(studio, desk)
-    button_below(desk).click()
-    ready(desk)
-    before = studio.agents()
+    agent.button(desk).click()
+    agent.ready(desk)
+    before = agent.running(studio.site)
     desk.page.reload()
     desk.opened()
-    shows(desk, "ctrl+p")
+    agent.shows(desk, "ctrl+p")
     select_two_lines(desk)
     desk.page.keyboard.press("Alt+k")
-    shows(desk, "@poem.txt#L1-2")
-    assert studio.agents() == before
-    expect(agent_tabs(desk)).to_have_count(1)
+    agent.shows(desk, "@poem.txt#L1-2")
+    assert agent.running(studio.site) == before
+    expect(agent.tabs(desk)).to_have_count(1)
 
 
 def test_my_page_is_seen_beside_the_file_and_shows_changes_by_itself(
@@ -280,24 +254,24 @@ def test_my_page_is_seen_beside_the_file_and_shows_changes_by_itself(
 def test_the_status_bar_says_what_was_spent_and_warns_in_words_before_the_end(
     studio: Studio, desk: Desk
 ) -> None:
-    expect(cost(desk)).to_have_text("AI $0.42 today · $4.58 left")
+    expect(agent.cost(desk)).to_have_text("AI $0.42 today · $4.58 left")
     desk.picture("companion-cost")
     words = "You have used 90 % of today's AI budget; $0.50 is left."
     studio.costs(spent_today=4.5, left_today=0.5, warning=words)
-    button_below(desk).click()
+    agent.button(desk).click()
     toast = desk.page.locator(".notification-toast").filter(has_text=words)
-    expect(toast).to_be_visible(timeout=STARTING)
-    expect(cost(desk)).to_have_text("AI $4.50 today · $0.50 left")
+    expect(toast).to_be_visible(timeout=agent.STARTING)
+    expect(agent.cost(desk)).to_have_text("AI $4.50 today · $0.50 left")
     desk.picture("companion-warning")
     toast.hover()
     toast.locator(".codicon-notifications-clear").click()
     studio.costs(spent_today=4.6, left_today=0.4, warning=words.replace("0.50", "0.40"))
-    expect(cost(desk)).to_have_text("AI $4.60 today · $0.40 left", timeout=STARTING)
+    expect(agent.cost(desk)).to_have_text("AI $4.60 today · $0.40 left", timeout=agent.STARTING)
     expect(desk.page.locator(".notification-toast")).to_have_count(0)
     studio.costs(configured=False, left_today=None, spent_today=0)
-    expect(cost(desk)).to_have_text("AI: not set up yet", timeout=STARTING)
-    cost(desk).click()
+    expect(agent.cost(desk)).to_have_text("AI: not set up yet", timeout=agent.STARTING)
+    agent.cost(desk).click()
     expect(desk.page.locator(".notification-toast")).to_contain_text("no provider to ask")
     desk.picture("companion-not-set-up")
     studio.site.inside("ada", "pkill", "-f", "/tmp/costs.py")
-    expect(cost(desk)).to_have_count(0, timeout=STARTING)
+    expect(agent.cost(desk)).to_have_count(0, timeout=agent.STARTING)

@@ -6,68 +6,49 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from ai_house import NOTHING, House
+from browser import agent
 from browser.desk import Desk
 from browser.windows import Windows
 from carrel.backends.waiting import until
 
-STARTING = 90_000
-"""Milliseconds for opencode to show its prompt, on a busy machine."""
 NO_PROVIDER = '[ai]\nmode = "gateway"\n'
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = House(tmp_path_factory.mktemp("house"))
-    try:
-        made.open()
-        yield made
-    finally:
-        made.close()
+    with House.opened(tmp_path_factory.mktemp("house")) as house:
+        yield house
 
 
 @pytest.fixture
 def desk(house: House, windows: Windows) -> Iterator[Desk]:
     """Ada's desk, without an agent."""
-    quiet(house)
+    agent.end_all(house.site)
     yield windows.at_work(house.site, "ada")
-    quiet(house)
-
-
-def quiet(house: House) -> None:
-    agents = ("-f", "^/opt/carrel/opencode --port")
-    house.site.inside("ada", "pkill", *agents, status=None)
-    until(
-        lambda: house.site.inside("ada", "pgrep", *agents, status=None) == "",
-        seconds=30,
-        what="The end of the agents",
-    )
-
-
-def cost(desk: Desk) -> Locator:
-    return desk.page.locator('.statusbar-item[id="carrel.companion.carrel.cost"]')
+    agent.end_all(house.site)
 
 
 def ask(desk: Desk, words: str, answer: str) -> None:
     """Click "Ask AI", type, press Enter, and wait until `answer` stands there."""
-    screen = desk.page.locator(".editor-group-container .xterm-rows")
-    desk.page.locator(".statusbar").get_by_role("button", name="Ask AI").first.click()
-    expect(screen).to_contain_text("ctrl+p", timeout=STARTING)
-    expect(desk.page.locator(".editor-group-container .xterm.focus")).to_be_visible()
+    agent.button(desk).click()
+    agent.ready(desk)
     desk.page.keyboard.type(words)
     desk.page.keyboard.press("Enter")
-    expect(screen).to_contain_text(answer, timeout=STARTING)
+    agent.shows(desk, answer)
 
 
 def test_a_click_a_wish_and_enter_give_an_answer_a_file_and_a_sum(house: House, desk: Desk) -> None:
-    expect(cost(desk)).to_contain_text("AI $0.00 today", timeout=STARTING)
+    expect(agent.cost(desk)).to_contain_text("AI $0.00 today", timeout=agent.STARTING)
     ask(desk, "Make a greeting and write it to a file.", "The desk is yours.")
     made = house.site.workspace("ada") / "made-by-agent.txt"
     until(made.exists, seconds=30, what="The agent's file")
     assert made.read_text() == "Hello from the agent.\n"
-    expect(cost(desk)).to_have_text(re.compile(r"AI \$0\.0[1-9] today"), timeout=STARTING)
+    expect(agent.cost(desk)).to_have_text(
+        re.compile(r"AI \$0\.0[1-9] today"), timeout=agent.STARTING
+    )
     desk.picture("spending-answer")
 
 
@@ -83,5 +64,5 @@ def test_without_a_provider_the_assistant_says_what_is_missing(house: House, des
     house.change(NO_PROVIDER)
     until(lambda: not house.standing()["configured"], seconds=10, what="No provider")
     ask(desk, "Hello?", "carrel ai key add anthropic")
-    expect(cost(desk)).to_have_text("AI: not set up yet", timeout=STARTING)
+    expect(agent.cost(desk)).to_have_text("AI: not set up yet", timeout=agent.STARTING)
     desk.picture("spending-no-key")

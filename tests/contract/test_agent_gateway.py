@@ -13,12 +13,8 @@ from carrel.backends.waiting import until
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = House(tmp_path_factory.mktemp("house"))
-    try:
-        made.open()
-        yield made
-    finally:
-        made.close()
+    with House.opened(tmp_path_factory.mktemp("house")) as house:
+        yield house
 
 
 def test_it_answers_and_edits_and_the_books_agree_with_the_provider_to_the_token(

@@ -5,6 +5,7 @@ Used by everything that makes or looks at one. How people, units and images are 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from carrel.core.names import (
@@ -19,8 +20,105 @@ from carrel.core.names import (
 )
 
 
+class Layout(ABC):
+    """What every target keeps by the same names below the directories of its own."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def state(self) -> str:
+        """The site's own directory; it outlives a reboot."""
+
+    @property
+    @abstractmethod
+    def sockets(self) -> str:
+        """One directory per user below this one: the path that nginx derives from a host name."""
+
+    @property
+    @abstractmethod
+    def ai_sockets(self) -> str:
+        """One directory per user, with the socket on which the gateway listens for them."""
+
+    @property
+    @abstractmethod
+    def gateway_admin(self) -> str:
+        """The gateway's socket for metrics and health."""
+
+    @property
+    @abstractmethod
+    def nginx_config(self) -> str:
+        """What nginx reads of ours."""
+
+    @property
+    def journal(self) -> str:
+        """The record of what Carrel made."""
+        return f"{self.state}/state.json"
+
+    @property
+    def pages(self) -> str:
+        """The static pages that nginx serves."""
+        return f"{self.state}/pages"
+
+    @property
+    def tls(self) -> str:
+        """Local authority and certificate."""
+        return f"{self.state}/tls"
+
+    @property
+    def agent(self) -> str:
+        """The managed configuration of opencode, mounted read-only at /etc/opencode."""
+        return f"{self.state}/agent"
+
+    @property
+    def secrets(self) -> str:
+        """One environment file per user, and the gateway's."""
+        return f"{self.state}/secrets"
+
+    def secrets_file(self, user: str) -> str:
+        """Environment file with the password hash and the shared keys of one user."""
+        return f"{self.secrets}/{secrets_name(user)}"
+
+    @property
+    def secret_key(self) -> str:
+        """What fingerprints and tokens are made with."""
+        return f"{self.state}/{SECRET_KEY}"
+
+    def socket_directory(self, user: str) -> str:
+        """Mounted into the user's container as /run/carrel."""
+        return f"{self.sockets}/{user}"
+
+    def editor_socket(self, user: str) -> str:
+        """The Unix socket on which the user's code-server listens."""
+        return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
+
+    def ai_directory(self, user: str) -> str:
+        """Mounted into the user's container as /run/carrel-ai."""
+        return f"{self.ai_sockets}/{user}"
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's own directory."""
+        return f"{self.state}/{GATEWAY}"
+
+    @property
+    def gateway_config(self) -> str:
+        """What the gateway is told, without secrets."""
+        return f"{self.state}/gateway.json"
+
+    @property
+    def gateway_secrets(self) -> str:
+        """The providers' keys and the hashes of the users' tokens."""
+        return f"{self.secrets}/{GATEWAY}.env"
+
+    @property
+    def books(self) -> str:
+        """What the AI gateway counted: one row for each request."""
+        return f"{self.gateway}/books.sqlite"
+
+
 @dataclass(frozen=True, slots=True)
-class LocalLayout:
+class LocalLayout(Layout):
     """Where local mode keeps what it makes for one site.
 
     `root` outlives a reboot and is shared by the sites of one account; `runtime` does not outlive it.
@@ -39,16 +137,6 @@ class LocalLayout:
         return f"{self.root}/sites/{self.site}"
 
     @property
-    def journal(self) -> str:
-        """The record of what Carrel made."""
-        return f"{self.state}/state.json"
-
-    @property
-    def books(self) -> str:
-        """What the AI gateway counted: one row for each request."""
-        return f"{self.gateway}/books.sqlite"
-
-    @property
     def run(self) -> str:
         """Sockets of the site."""
         return f"{self.runtime}/{self.site}"
@@ -58,22 +146,10 @@ class LocalLayout:
         """One directory per user below this one: the path that nginx derives from a host name."""
         return f"{self.run}/users"
 
-    def socket_directory(self, user: str) -> str:
-        """Mounted into the user's container as /run/carrel."""
-        return f"{self.sockets}/{user}"
-
-    def editor_socket(self, user: str) -> str:
-        """The Unix socket on which the user's code-server listens."""
-        return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
-
     @property
     def ai_sockets(self) -> str:
         """One directory per user, with the socket on which the gateway listens for them."""
         return f"{self.run}/ai"
-
-    def ai_directory(self, user: str) -> str:
-        """Mounted into the user's container as /run/carrel-ai."""
-        return f"{self.ai_sockets}/{user}"
 
     @property
     def supervisor_config(self) -> str:
@@ -106,50 +182,6 @@ class LocalLayout:
         return f"{self.nginx}/sign-ins.log"
 
     @property
-    def pages(self) -> str:
-        """The static pages that nginx serves."""
-        return f"{self.state}/pages"
-
-    @property
-    def tls(self) -> str:
-        """Local authority and certificate."""
-        return f"{self.state}/tls"
-
-    @property
-    def agent(self) -> str:
-        """The managed configuration of opencode, mounted read-only at /etc/opencode."""
-        return f"{self.state}/agent"
-
-    @property
-    def secrets(self) -> str:
-        """One environment file per user, and the gateway's."""
-        return f"{self.state}/secrets"
-
-    def secrets_file(self, user: str) -> str:
-        """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.secrets}/{secrets_name(user)}"
-
-    @property
-    def secret_key(self) -> str:
-        """What fingerprints and tokens are made with."""
-        return f"{self.state}/{SECRET_KEY}"
-
-    @property
-    def gateway(self) -> str:
-        """The gateway's own directory."""
-        return f"{self.state}/{GATEWAY}"
-
-    @property
-    def gateway_config(self) -> str:
-        """What the gateway is told, without secrets."""
-        return f"{self.state}/gateway.json"
-
-    @property
-    def gateway_secrets(self) -> str:
-        """The providers' keys and the hashes of the users' tokens."""
-        return f"{self.secrets}/{GATEWAY}.env"
-
-    @property
     def gateway_admin(self) -> str:
         """The gateway's socket for metrics and health."""
         return f"{self.run}/{GATEWAY}/admin.sock"
@@ -179,7 +211,7 @@ class LocalLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class HostLayout:
+class HostLayout(Layout):
     """Where a server keeps what Carrel makes (design §5); tests choose other directories."""
 
     config: str = "/etc/carrel"
@@ -190,16 +222,6 @@ class HostLayout:
     web_group: str = "www-data"
     private: str = "/var/lib/private"
     """Where systemd keeps the state of units that have no account of their own."""
-
-    @property
-    def journal(self) -> str:
-        """The record of what Carrel made."""
-        return f"{self.state}/state.json"
-
-    @property
-    def books(self) -> str:
-        """What the AI gateway counted: one row for each request."""
-        return f"{self.gateway}/books.sqlite"
 
     @property
     def steps(self) -> str:
@@ -226,16 +248,6 @@ class HostLayout:
         """Configuration of podman."""
         return f"{self.state}/engine"
 
-    @property
-    def pages(self) -> str:
-        """The static pages that nginx serves."""
-        return f"{self.state}/pages"
-
-    @property
-    def tls(self) -> str:
-        """Local authority and certificate."""
-        return f"{self.state}/tls"
-
     def bundle(self, source: str) -> str:
         """The certificate from one source, with its key; another source has another file."""
         return f"{self.tls}/{source}.pem"
@@ -246,40 +258,6 @@ class HostLayout:
         return f"{self.private}/{CERTIFICATE_STATE}"
 
     @property
-    def agent(self) -> str:
-        """The managed configuration of opencode, mounted read-only at /etc/opencode."""
-        return f"{self.state}/agent"
-
-    @property
-    def secrets(self) -> str:
-        """One environment file per user."""
-        return f"{self.state}/secrets"
-
-    def secrets_file(self, user: str) -> str:
-        """Environment file with the password hash and the shared keys of one user."""
-        return f"{self.secrets}/{secrets_name(user)}"
-
-    @property
-    def secret_key(self) -> str:
-        """What fingerprints and tokens are made with."""
-        return f"{self.state}/{SECRET_KEY}"
-
-    @property
-    def gateway(self) -> str:
-        """The gateway's own directory."""
-        return f"{self.state}/{GATEWAY}"
-
-    @property
-    def gateway_config(self) -> str:
-        """What the gateway is told, without secrets."""
-        return f"{self.state}/gateway.json"
-
-    @property
-    def gateway_secrets(self) -> str:
-        """The providers' keys and the hashes of the users' tokens."""
-        return f"{self.secrets}/{GATEWAY}.env"
-
-    @property
     def gateway_admin(self) -> str:
         """The gateway's socket for metrics and health; its directory is systemd's RuntimeDirectory."""
         return f"{self.runtime}/{GATEWAY_ACCOUNT}/admin.sock"
@@ -288,10 +266,6 @@ class HostLayout:
     def ai_sockets(self) -> str:
         """One directory per user, with the socket on which the gateway listens for them."""
         return f"{self.runtime}/carrel-ai"
-
-    def ai_directory(self, user: str) -> str:
-        """A small file system of its own, mounted into the user's container as /run/carrel-ai."""
-        return f"{self.ai_sockets}/{user}"
 
     @property
     def network(self) -> str:
@@ -312,14 +286,6 @@ class HostLayout:
     def sockets(self) -> str:
         """One directory per user below this one: the path that nginx derives from a host name."""
         return f"{self.runtime}/carrel"
-
-    def socket_directory(self, user: str) -> str:
-        """A small file system of its own, mounted into the user's container as /run/carrel."""
-        return f"{self.sockets}/{user}"
-
-    def editor_socket(self, user: str) -> str:
-        """The Unix socket on which the user's code-server listens."""
-        return f"{self.socket_directory(user)}/{EDITOR_SOCKET}"
 
     def root(self, user: str) -> str:
         """The image's root file system as the user's container sees it: mounted with an ID map."""

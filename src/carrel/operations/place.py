@@ -16,7 +16,7 @@ from carrel.backends.images import Built
 from carrel.backends.protocol import Backend, Told
 from carrel.core import names
 from carrel.core.certificate import Served
-from carrel.core.layout import HostLayout, LocalLayout
+from carrel.core.layout import Layout
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
@@ -96,7 +96,7 @@ class Place(Protocol):
         """Where people find the local authority's certificate."""
 
     @property
-    def layout(self) -> LocalLayout | HostLayout:
+    def layout(self) -> Layout:
         """Where everything is."""
 
     @property

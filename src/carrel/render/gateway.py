@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Protocol
 
 from carrel.core import gateway
 from carrel.core.gateway import Gateway
+from carrel.core.layout import Layout
 from carrel.core.site import Site
 
 PROGRAM = "carrel.services.gateway"
 """What Python runs."""
-
-
-class Layout(Protocol):
-    """Where a target keeps what the gateway needs."""
-
-    @property
-    def ai_sockets(self) -> str:
-        """One directory per user."""
-
-    @property
-    def gateway_admin(self) -> str:
-        """The socket for metrics and health."""
-
-    @property
-    def gateway_secrets(self) -> str:
-        """Keys, and hashes of tokens."""
-
-    @property
-    def books(self) -> str:
-        """What was used, and what it cost."""
 
 
 def config(site: Site, layout: Layout) -> str:
