@@ -1,4 +1,4 @@
-"""axe-core judges every page of ours, in both languages, light and dark, on a telephone."""
+"""axe-core judges every page of ours: both languages, light and dark, telephone and desktop."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from carrel.render.pages import Pages
 from edges import RealEdge, edge
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 NARROWEST: ViewportSize = {"width": 320, "height": 640}
 """WCAG 2, 1.4.10: nothing may need scrolling in two directions."""
 NAMES = tuple(Pages("code.localhost").all())
@@ -46,11 +47,12 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(
     # At an address of its own, where its policy is in force.
     page.route("**/page", lambda route: route.fulfill(body=text, content_type="text/html"))
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.set_viewport_size(PHONE)
     page.goto(real.address("ada", "/page"))
-    keep(page, f"{name.removesuffix('.html')}-{language}-{scheme}-phone")
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    for size, place in ((PHONE, "phone"), (DESKTOP, "desktop")):
+        page.set_viewport_size(size)
+        keep(page, f"{name.removesuffix('.html')}-{language}-{scheme}-{place}")
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
 
     page.set_viewport_size(NARROWEST)
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROWEST["width"]
