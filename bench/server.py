@@ -51,6 +51,7 @@ cat <<END
   "kernel": $(kind kernel),
   "available": $((memory - $(free))),
   "disk": $(($(used) - disk)),
+  "gateway_exposure": $(exposure carrel-gateway.service),
   "network_exposure": $(exposure carrel-network.service),
   "workspace_exposure": $(exposure carrel-workspace@bob.service)
 }
@@ -72,8 +73,14 @@ def main() -> int:
             Fact("· kernel", found["kernel"] / MB, "MB"),
             Fact("memory the machine has less", found["available"] / MB, "MB", MEMORY),
             Fact("disk", found["disk"] / MB, "MB", DISK),
-            Fact(
-                "exposure, carrel-network.service", found["network_exposure"], "", DAEMON_EXPOSURE
+            *(
+                Fact(
+                    f"exposure, carrel-{name}.service",
+                    found[f"{name}_exposure"],
+                    "",
+                    DAEMON_EXPOSURE,
+                )
+                for name in ("gateway", "network")
             ),
             Fact("exposure, a workspace's unit", found["workspace_exposure"], ""),
         ),

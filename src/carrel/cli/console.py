@@ -49,7 +49,8 @@ class Story:
             self._small += 1
             return
         if self._small:
-            self.say(f"  {self._small} directories and files")
+            some = "directories and files" if self._small > 1 else "directory or file"
+            self.say(f"  {self._small} {some}")
             self._small = 0
         self.say(sentence(step))
 
