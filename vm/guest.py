@@ -123,21 +123,30 @@ class Guest:
 
     def reboot(self, seconds: float = 180) -> None:
         """Have it restart in good order, and wait for it."""
+        self._start_again("systemctl --no-block reboot", seconds)
+
+    def panic(self, seconds: float = 60) -> None:
+        """Have its kernel give up, and wait until it has started again, which it does by itself."""
+        # Not before the answer to this command is here.
+        crash = "sleep 1; echo c >/proc/sysrq-trigger"
+        self._start_again(f"sync; systemd-run --no-block sh -c {shlex.quote(crash)}", seconds)
+
+    def power_off(self, seconds: float = 180) -> None:
+        """Have it switch off in good order; everything is on its disk then."""
+        self._leave("systemctl --no-block poweroff")
+        with self._with_console():
+            self._machine.wait_for_end(seconds)
+
+    def _start_again(self, command: str, seconds: float) -> None:
         self._machine.watch()
-        self._leave("reboot")
+        self._leave(command)
         with self._with_console():
             self._machine.wait_for_reset(seconds)
         self.wait()
 
-    def power_off(self, seconds: float = 180) -> None:
-        """Have it switch off in good order; everything is on its disk then."""
-        self._leave("poweroff")
-        with self._with_console():
-            self._machine.wait_for_end(seconds)
-
-    def _leave(self, verb: str) -> None:
+    def _leave(self, command: str) -> None:
         # The connection may be gone before the answer: no exit status says anything.
-        self._session.run(f"systemctl --no-block {verb}", 60)
+        self._session.run(command, 60)
         self._session.close()
 
     @contextlib.contextmanager
