@@ -43,7 +43,6 @@ class Monitor:
     def execute(self, command: str, **arguments: str) -> Any:
         """The answer to a command."""
         self._socket.settimeout(SECONDS)
-        self._events.clear()
         request = {"execute": command, "arguments": arguments}
         self._socket.sendall(json.dumps(request).encode() + b"\n")
         while True:
@@ -51,6 +50,8 @@ class Monitor:
             if "error" in answer:
                 raise ToolFailed(f"QEMU refused {command}.", why=str(answer["error"]))
             if "return" in answer:
+                # What was told before the answer happened before it, and may be long ago.
+                self._events.clear()
                 return answer["return"]
 
     def wait_for(self, event: str, seconds: float) -> None:
