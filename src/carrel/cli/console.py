@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
 from carrel.core.plan import Change, Step, sentence
 from carrel.core.resources import Directory, File
@@ -19,15 +19,21 @@ from carrel.errors import INTERRUPTED, CarrelError
 WIDE = 200
 """Columns when nobody looks: a file or a pipe must not be wrapped at 80."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-def _console(*, stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(
-        stderr=stderr,
-        highlight=False,
-        soft_wrap=True,
-        width=None if stream.isatty() else WIDE,
-    )
+
+def _shown(text: str) -> str:
+    # Users choose what files and processes are called, and may not speak to an operator's terminal.
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", click.unstyle(text))
+
+
+def _print(text: str, *, error: bool = False) -> None:
+    # No colours where nobody asked for any (no-color.org), or where nobody looks.
+    click.echo(text, err=error, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _labelled(label: str, text: str, colour: str | None = None) -> None:
+    _print(click.style(f"{label}: ", fg=colour, bold=True) + _shown(text), error=True)
 
 
 class Story:
@@ -35,13 +41,12 @@ class Story:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._console = _console(stderr=True)
         self._small = 0
 
     def say(self, text: str) -> None:
         """One line of the story."""
         elapsed = f"{time.monotonic() - self._start:6.1f} s  "
-        self._console.print(Text(elapsed, style="dim") + Text(text))
+        _print(click.style(elapsed, dim=True) + _shown(text), error=True)
 
     def step(self, step: Step) -> None:
         """A step of a plan that is about to be taken; the many small ones are only counted."""
@@ -57,7 +62,7 @@ class Story:
 
 def result(text: str) -> None:
     """The answer itself."""
-    _console(stderr=False).print(Text(text))
+    _print(_shown(text))
 
 
 def result_json(value: object) -> None:
@@ -67,30 +72,35 @@ def result_json(value: object) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """The answer as a table."""
+    # Only here: it takes as long to load as half of the rest.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     grid = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    _console(stderr=False).print(grid)
+        grid.add_row(*(Text(_shown(cell)) for cell in row))
+    width = None if sys.stdout.isatty() else WIDE
+    Console(highlight=False, soft_wrap=True, width=width).print(grid)
 
 
 def note(text: str) -> None:
     """A remark beside the answer."""
-    _console(stderr=True).print(Text(text))
+    _print(_shown(text), error=True)
 
 
 def warning(text: str) -> None:
     """Something that the reader should not overlook."""
-    _console(stderr=True).print(Text("Warning: ", style="bold yellow") + Text(text))
+    _labelled("Warning", text, "yellow")
 
 
 def fail(error: CarrelError) -> NoReturn:
     """Say what is wrong, and end with the error's exit code."""
-    console = _console(stderr=True)
-    console.print(Text("Error: ", style="bold red") + Text(error.what))
+    _labelled("Error", error.what, "red")
     if error.why:
-        console.print(Text("Why: ", style="bold") + Text(error.why))
+        _labelled("Why", error.why)
     if error.fix:
-        console.print(Text("Fix: ", style="bold") + Text(error.fix))
+        _labelled("Fix", error.fix)
     sys.exit(error.exit_code)
 
 

@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
 import click
 
 from carrel import __version__, errors
-from carrel.cli import ai, certificates, checkup, console, images, nixos, settings, sites, users
+from carrel.cli import console
 from carrel.errors import CarrelError
+
+MODULES = {
+    "init": "settings",
+    "config": "settings",
+    "plan": "sites",
+    "render": "sites",
+    "up": "sites",
+    "apply": "sites",
+    "down": "sites",
+    "status": "sites",
+    "doctor": "checkup",
+    "logs": "sites",
+    "shell": "sites",
+    "tunnel": "sites",
+    "reset": "sites",
+    "user": "users",
+    "image": "images",
+    "nixos": "nixos",
+    "certificate": "certificates",
+    "ai": "ai",
+}
+"""Where each command is; it is called what the command is called."""
+
+
+class Commands(click.Group):
+    """Loads the module of the command that is asked for: the others bring libraries of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, as `--help` shows them."""
+        del ctx
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; None if there is none."""
+        del ctx
+        if cmd_name not in MODULES:
+            return None
+        module = importlib.import_module(f"carrel.cli.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
 
 def exit_codes() -> str:
@@ -20,36 +61,21 @@ def exit_codes() -> str:
     return "\n".join(lines)
 
 
+def members(group: click.Group) -> list[tuple[str, click.Command]]:
+    """The commands of a group that people are told of, by name."""
+    context = click.Context(group)
+    found = ((name, group.get_command(context, name)) for name in group.list_commands(context))
+    return [(name, command) for name, command in found if command and not command.hidden]
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExit codes:\n" + exit_codes(),
 )
 @click.version_option(__version__, prog_name="carrel")
 def carrel() -> None:
     """VS Code with an AI coding agent for every person on a small team, on a server you own."""
-
-
-for command in (
-    settings.init,
-    settings.config,
-    sites.plan,
-    sites.render,
-    sites.up,
-    sites.apply,
-    sites.down,
-    sites.status,
-    checkup.doctor,
-    sites.logs,
-    sites.shell,
-    sites.tunnel,
-    sites.reset,
-    users.user,
-    images.image,
-    nixos.nixos,
-    certificates.certificate,
-    ai.ai,
-):
-    carrel.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -45,9 +45,8 @@ def page() -> str:
 
 def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name, inner in sorted(command.commands.items()):
-            if not inner.hidden:
-                yield from _commands(inner, (*path, name))
+        for name, inner in main.members(command):
+            yield from _commands(inner, (*path, name))
         return
     context = click.Context(command, info_name=" ".join(path))
     yield ".TP"

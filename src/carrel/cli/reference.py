@@ -78,11 +78,7 @@ def _commands() -> str:
 def _describe(command: click.Command, path: tuple[str, ...]) -> str:
     context = click.Context(command, info_name=" ".join(path))
     if isinstance(command, click.Group):
-        return "".join(
-            _describe(inner, (*path, name))
-            for name, inner in sorted(command.commands.items())
-            if not inner.hidden
-        )
+        return "".join(_describe(inner, (*path, name)) for name, inner in main.members(command))
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"\n## {' '.join(path)}\n", f"`{' '.join(path)} {usage}`\n", f"{command.help}\n"]
     for parameter in command.params:
