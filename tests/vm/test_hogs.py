@@ -56,9 +56,10 @@ def answers_again(server: Server) -> None:
     server.answers("dan", seconds=AGAIN_SECONDS)
 
 
-def let_loose(server: Server, program: str) -> None:
+def let_loose(server: Server, program: str, times: int = 1) -> None:
     """Start a program as dan that goes on when the command that started it has ended."""
-    server.inside("dan", "sh", "-c", f"setsid python3 -c '{program}' >/dev/null 2>&1 &")
+    start = f"setsid python3 -c '{program}' >/dev/null 2>&1 &\n"
+    server.inside("dan", "sh", "-c", start * times)
 
 
 def end_all(server: Server) -> None:
@@ -103,8 +104,7 @@ def test_a_fork_bomb_ends_at_the_limit_of_processes(machine: Server) -> None:
 
 def test_busy_loops_on_all_processors_get_their_share(machine: Server) -> None:
     with undisturbed(machine):
-        for _ in range(4):
-            let_loose(machine, BUSY)
+        let_loose(machine, BUSY, times=4)
         share = machine.run(
             f"""
             used() {{ awk '$1 == "usage_usec" {{ print $2 }}' {CGROUP}/cpu.stat; }}

@@ -28,10 +28,11 @@ def machine(applied_disk: Disk) -> Iterator[Server]:
 
 
 def write(server: Server, user: str) -> None:
-    for path, content in KEPT.items():
-        server.inside(
-            user, "sh", "-c", f"mkdir -p $(dirname {path}); printf %s '{content}' >{path}"
-        )
+    written = (
+        f"mkdir -p $(dirname {path}); printf %s '{content}' >{path}"
+        for path, content in KEPT.items()
+    )
+    server.inside(user, "sh", "-c", "; ".join(written))
 
 
 def kept(server: Server, user: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from servers import STORAGE, Server
-from vm.disk import Disk
-from vm.guest import Guest
 
 PROJECT = "/srv/carrel"
 IMAGES = "/var/lib/carrel/images"
@@ -14,29 +12,28 @@ OURS = (
 
 
 def test_taken_off_it_leaves_the_work_and_put_back_everybody_is_where_they_were(
-    applied_disk: Disk,
+    server: Server,
 ) -> None:
-    with Guest(applied_disk) as guest:
-        server = Server(guest)
-        server.inside("dan", "sh", "-c", "echo mine >~/project/kept")
-        before = owners(server)
-        # The guest has no network to build another one.
-        server.run(f"cp -al {IMAGES} /root/images")
-        server.run(f"make -C {PROJECT} uninstall")
-        assert server.run(f"ls -d {OURS} 2>/dev/null || true") == ""
-        assert server.run("pgrep --count --full code-server || true") == "0\n"
-        assert server.run(f"cat {STORAGE}/dan/workspace/kept /etc/carrel/secrets/dan") == (
-            "mine\npassword-of-dan\n"
-        )
-        assert owners(server) == before
-        # The operator's nginx goes on without us.
-        server.run("nginx -t && systemctl is-active nginx")
-        server.run(f"make -C {PROJECT} uninstall")
+    server.inside("dan", "sh", "-c", "echo mine >~/project/kept")
+    before = owners(server)
+    # The guest has no network to build another one.
+    server.run(f"cp -al {IMAGES} /root/images")
+    server.run(f"make -C {PROJECT} uninstall")
+    assert server.run(f"ls -d {OURS} 2>/dev/null || true") == ""
+    assert server.run("pgrep --count --full code-server || true") == "0\n"
+    assert server.run(f"cat {STORAGE}/dan/workspace/kept /etc/carrel/secrets/dan") == (
+        "mine\npassword-of-dan\n"
+    )
+    assert owners(server) == before
+    # The operator's nginx goes on without us.
+    server.run("nginx -t && systemctl is-active nginx")
+    server.run(f"make -C {PROJECT} uninstall")
 
-        server.run(f"mv /root/images {IMAGES} && make -C {PROJECT} install && carrel apply")
-        server.shows_workbench("dan")
-        assert owners(server) == before
-        assert server.inside("dan", "cat", "kept") == "mine\n"
+    server.run(f"mv /root/images {IMAGES} && make -C {PROJECT} install && carrel apply")
+    for user in ("dan", "bob"):
+        server.shows_workbench(user)
+    assert owners(server) == before
+    assert server.inside("dan", "cat", "kept") == "mine\n"
 
 
 def owners(server: Server) -> str:
