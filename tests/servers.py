@@ -16,7 +16,6 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from carrel.adapters.process import Result
 from carrel.backends.waiting import until
@@ -51,6 +50,7 @@ class Server:
         self.guest = guest
         self._authority = authority
         """What browsers trust: a file in the guest."""
+        self._trusted: ssl.SSLContext | None = None
         self._sessions: dict[str, str] = {}
 
     # -- its operator ------------------------------------------------------------------------
@@ -111,14 +111,19 @@ class Server:
 
     # -- the people who use it ---------------------------------------------------------------
 
-    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """From here on, trust the authority that the server has now, as people do who import it."""
+        authority = self.run(f"cat {self._authority}")
+        self._trusted = ssl.create_default_context(cadata=authority)
+        return self._trusted
+
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cadata=self.run(f"cat {self._authority}"))
+        return self._trusted or self.trust()
 
     def certificate(self) -> bytes:
         """The certificate that nginx presents, as anybody sees it who trusts the authority."""
         plain = socket.create_connection(("127.0.0.1", self.guest.https_port), REPLY_SECONDS)
-        with self._tls.wrap_socket(plain, server_hostname=DOMAIN) as secured:
+        with self._tls().wrap_socket(plain, server_hostname=DOMAIN) as secured:
             return secured.getpeercert(binary_form=True) or b""
 
     def get(
@@ -129,7 +134,7 @@ class Server:
         data: str | None = None,
     ) -> Reply:
         """The answer to a request at the user's address; follows no redirect."""
-        connection = _Forwarded(_host(user), self.guest.https_port, self._tls)
+        connection = _Forwarded(_host(user), self.guest.https_port, self._tls())
         with contextlib.closing(connection):
             method = "GET" if data is None else "POST"
             connection.request(method, path, body=data, headers=dict(headers or {}))
@@ -196,7 +201,7 @@ class Server:
             f"/{version[0]}?reconnectionToken={token}&reconnection=false&skipWebSocketFrames=false"
         )
         plain = socket.create_connection(("127.0.0.1", self.guest.https_port), REPLY_SECONDS)
-        with self._tls.wrap_socket(plain, server_hostname=_host(user)) as secured:
+        with self._tls().wrap_socket(plain, server_hostname=_host(user)) as secured:
             yield Editor(secured, _host(user), path, cookie)
 
 
