@@ -26,6 +26,10 @@ HTTPS = 443
 SAID_LINES = 40
 
 
+class Restarted(ToolFailed):
+    """The guest started again while a command ran in it. Its own kernel, or the script, did that."""
+
+
 class Guest:
     """A machine that boots a fresh copy of `disk`.
 
@@ -74,6 +78,7 @@ class Guest:
         begun = time.monotonic()
         with self._with_console():
             self._session.open(seconds, self._machine.check_running)
+            self._starts = self._machine.restarts()
             self.run("systemctl is-system-running --wait", check=False, seconds=seconds)
         self.boot_seconds = time.monotonic() - begun
 
@@ -82,7 +87,7 @@ class Guest:
 
         `check`: raise `ToolFailed`, with what it said, when its exit status is not 0.
         """
-        with self._with_console():
+        with self._up():
             result = self._session.run(f"set -eu\n{script}", seconds)
             if result.status == LOST:
                 raise ToolFailed("The guest did not answer.", why=result.errors)
@@ -95,13 +100,21 @@ class Guest:
 
     def follow(self, command: str, line: Callable[[str], None]) -> None:
         """Run a command, and hand each line that it says to `line` at once."""
-        process.follow(self._session.command(command), WORLD, line)
+        with self._up():
+            process.follow(self._session.command(command), WORLD, line)
 
     def attach(self, command: str = "", *, terminal: bool = False) -> int:
-        """Run a command, or a shell, with our own standard streams; its exit status."""
+        """Run a command, or a shell, with our own standard streams; its exit status.
+
+        `Restarted`: the guest has started again meanwhile, so that the command never came to its end.
+        """
         options = ["-t"] if terminal else []
         full = self._session.command(*([command] if command else []))
-        return process.hand_over([full[0], *options, *full[1:]], WORLD)
+        status = process.hand_over([full[0], *options, *full[1:]], WORLD)
+        if status == LOST:
+            with self._with_console():
+                self._check_up()
+        return status
 
     def put(self, path: str, content: str | bytes | Path, mode: int = 0o644) -> None:
         """Write a file, and the directories above it."""
@@ -112,24 +125,17 @@ class Guest:
                 data = content.encode()
             case bytes():
                 data = content
-        with self._with_console():
+        with self._up():
             self._session.send(f"install -D -m {mode:o} /dev/stdin {shlex.quote(path)}", data, 120)
 
     def reset(self) -> None:
         """Cut the power, start again, and wait for it."""
-        self._session.close()
         self._machine.reset()
         self.wait()
 
     def reboot(self, seconds: float = 180) -> None:
         """Have it restart in good order, and wait for it."""
         self._start_again("systemctl --no-block reboot", seconds)
-
-    def panic(self, seconds: float = 60) -> None:
-        """Have its kernel give up, and wait until it has started again, which it does by itself."""
-        # Not before the answer to this command is here.
-        crash = "sleep 1; echo c >/proc/sysrq-trigger"
-        self._start_again(f"sync; systemd-run --no-block sh -c {shlex.quote(crash)}", seconds)
 
     def power_off(self, seconds: float = 180) -> None:
         """Have it switch off in good order; everything is on its disk then."""
@@ -138,16 +144,30 @@ class Guest:
             self._machine.wait_for_end(seconds)
 
     def _start_again(self, command: str, seconds: float) -> None:
-        self._machine.watch()
         self._leave(command)
         with self._with_console():
-            self._machine.wait_for_reset(seconds)
+            self._machine.wait_for_restart(self._starts, seconds)
         self.wait()
 
     def _leave(self, command: str) -> None:
         # The connection may be gone before the answer: no exit status says anything.
         self._session.run(command, 60)
-        self._session.close()
+
+    def _check_up(self) -> None:
+        if self._machine.restarts() != self._starts:
+            raise Restarted(
+                "The guest has started again, in the middle of what it was told to do.",
+                fix="try again: unless the script had it restart, the emulator made its kernel give up",
+            )
+
+    @contextlib.contextmanager
+    def _up(self) -> Iterator[None]:
+        with self._with_console():
+            try:
+                yield
+            except CarrelError:
+                self._check_up()
+                raise
 
     @contextlib.contextmanager
     def _with_console(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Monitor:
         self._socket.settimeout(SECONDS)
         self._socket.connect(str(path))
         self._lines = self._socket.makefile("r", encoding="utf-8")
-        self._events: list[str] = []
+        self._events: Counter[str] = Counter()
         self._next()
         self.execute("qmp_capabilities")
 
@@ -50,20 +51,23 @@ class Monitor:
             if "error" in answer:
                 raise ToolFailed(f"QEMU refused {command}.", why=str(answer["error"]))
             if "return" in answer:
-                # What was told before the answer happened before it, and may be long ago.
-                self._events.clear()
                 return answer["return"]
 
-    def wait_for(self, event: str, seconds: float) -> None:
-        """Return when the event has happened since the last command."""
+    def count(self, event: str) -> int:
+        """How often the event has happened so far."""
+        # Events come before the answer to a command that was sent after them.
+        self.execute("query-status")
+        return self._events[event]
+
+    def wait_for(self, event: str, before: int, seconds: float) -> None:
+        """Return when the event has happened more often than it had `before`."""
         end = time.monotonic() + seconds
-        while event not in self._events:
+        while self._events[event] <= before:
             self._socket.settimeout(max(0.1, end - time.monotonic()))
             try:
                 self._next()
             except TimeoutError:
                 raise NotReady(f"QEMU saw no {event} within {seconds:g} s.") from None
-        self._events.clear()
 
     def _next(self) -> dict[str, Any]:
         line = self._lines.readline()
@@ -71,5 +75,5 @@ class Monitor:
             raise ToolFailed("QEMU closed its monitor.")
         message: dict[str, Any] = json.loads(line)
         if "event" in message:
-            self._events.append(message["event"])
+            self._events[message["event"]] += 1
         return message
