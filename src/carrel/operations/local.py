@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets as randomness
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,16 +14,16 @@ from carrel.backends import facts, images
 from carrel.backends.images import Builder, Built
 from carrel.backends.local import ALIVE, Local
 from carrel.backends.protocol import Told
-from carrel.config import secrets
 from carrel.core import names
 from carrel.core.certificate import Served
 from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine, Shortfall, local_shortfalls
 from carrel.core.plan import diff, keep
 from carrel.core.resources import Image, Secret, Service, State
-from carrel.core.site import SecretFile, Site, TlsMode
+from carrel.core.site import Site, TlsMode
 from carrel.errors import NotReady
 from carrel.operations import preflight
+from carrel.operations.fingerprint import fingerprints
 from carrel.operations.place import Condition, Running, Say
 from carrel.render import local
 
@@ -249,19 +248,3 @@ def _running(program: ProgramState | None, *, answers: bool) -> Running:
         case _:
             condition = Condition.STOPPED
     return Running(condition, program.description)
-
-
-def fingerprints(site: Site, path: str, owner: Identity) -> Mapping[SecretFile, str]:
-    """The fingerprints of all secrets of `site`; `path` is the key that they are made with."""
-    key = secret_key(path, owner)
-    return secrets.fingerprints({*secrets.references(site), SecretFile(path)}, key)
-
-
-def secret_key(path: str, owner: Identity) -> bytes:
-    """What fingerprints and tokens are made with; a throw-away one before its directory exists."""
-    text = files.text(path)
-    if text is None:
-        text = randomness.token_hex(32)
-        if files.look(path.rpartition("/")[0]) is not None:
-            files.write(path, text, owner, 0o600)
-    return bytes.fromhex(text)

@@ -28,7 +28,7 @@ from carrel.core.server import Ids
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
 from carrel.errors import CarrelError, ConfigError, NotReady, Refused
 from carrel.operations import preflight
-from carrel.operations.local import secret_key
+from carrel.operations.fingerprint import secret_key
 from carrel.operations.place import Say
 from carrel.operations.server import ServerPlace
 from carrel.render import gateway, host, secret

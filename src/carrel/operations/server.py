@@ -26,7 +26,7 @@ from carrel.core.resources import Image, State, Unit
 from carrel.core.site import Site, TlsMode
 from carrel.errors import ConfigError, NotReady, Refused
 from carrel.operations import preflight
-from carrel.operations.local import fingerprints
+from carrel.operations.fingerprint import fingerprints
 from carrel.operations.place import Condition, Running, Say, Usage, title
 from carrel.render import engine, host
 

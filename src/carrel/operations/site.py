@@ -14,7 +14,6 @@ from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.errors import ConfigError
 from carrel.operations import nixos
-from carrel.operations.local import LocalPlace
 from carrel.operations.place import Place, Say
 from carrel.operations.server import ServerPlace
 
@@ -46,6 +45,9 @@ def place(config: Path, say: Say, target: Target | None = None) -> Place:
     """The place of the site that `config` describes, or would describe."""
     match target or Target.of(config):
         case Target.LOCAL:
+            # A server has no use for supervisord's client, a tenth of what a command loads.
+            from carrel.operations.local import LocalPlace  # noqa: PLC0415
+
             return LocalPlace.of(config, say)
         case Target.HOST if nixos.is_declared(config):
             return nixos.NixosPlace.of(config, say)
