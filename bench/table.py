@@ -10,8 +10,8 @@ from rich.table import Table
 
 from bench.results import Facts, Samples, Section
 
-# Into a file or a pipe, rich would fold everything at 80 columns.
-_OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+# Into a file or a pipe, rich would cut the widest tables short at 80 columns, and at 120 too.
+_OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 _ERR = Console(stderr=True, highlight=False)
 
 
