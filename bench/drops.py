@@ -15,8 +15,8 @@ from pathlib import Path
 from bench import sockets, table
 from bench.ground import Ground
 from bench.results import AtMost, Fact, Facts
-from carrel.backends.waiting import until
 from carrel.render import nginx
+from carrel.targets.waiting import until
 from edges import RealEdge
 
 OPEN, PEOPLE = 200, 20

@@ -18,9 +18,9 @@ from bench import sockets, table, wrk
 from bench.door import Door
 from bench.ground import Ground
 from bench.results import AtLeastTimes, AtMostTimes, Row, Samples, Section
-from carrel.backends.waiting import until
 from carrel.core.edge import HOST_COOKIE
 from carrel.render.engine import PATH
+from carrel.targets.waiting import until
 from edges import DOMAIN, RealEdge
 from sites import free_port
 

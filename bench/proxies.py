@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bench import table
 from bench.requests import Address
-from carrel.backends.waiting import until
 from carrel.core.prices import nano
 from carrel.core.site import AiLimits
+from carrel.targets.waiting import until
 from gateways import KEY, Program, Provider, RealGateway, token
 from sites import free_port
 

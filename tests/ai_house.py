@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite, free_port
 
 CANARY = "sk-canary-9876543210"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from carrel.adapters import certificates
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import free_port
 
 DAY = 24 * 3600

@@ -25,7 +25,6 @@ from typing import Any
 
 from carrel.adapters import certificates, versions
 from carrel.adapters.process import Identity
-from carrel.backends.waiting import until
 from carrel.core import edge as rules
 from carrel.core.edge import Edge, local_edge
 from carrel.core.layout import LocalLayout
@@ -33,6 +32,7 @@ from carrel.core.machine import Machine
 from carrel.core.site import PasswordHash, Site, User
 from carrel.render import nginx, pages
 from carrel.render.engine import PATH
+from carrel.targets.waiting import until
 from sites import free_port
 
 DOMAIN = "code.localhost"

@@ -18,17 +18,17 @@ import pytest
 from carrel.adapters import accounts, certificates, files, nginx, probe, systemd, versions, workers
 from carrel.adapters.process import Identity
 from carrel.adapters.workers import Worker
-from carrel.backends import disk, record
-from carrel.backends.images import Built
-from carrel.backends.protocol import Told
 from carrel.core import names
 from carrel.core.layout import HostLayout
 from carrel.core.plan import sentence
 from carrel.core.resources import Certificate, Resource
 from carrel.errors import ToolFailed
-from carrel.operations import converge, preflight
-from carrel.operations.server import ServerPlace
+from carrel.operations import converge
 from carrel.operations.site import Opened
+from carrel.targets import disk, preflight, record
+from carrel.targets.host.place import ServerPlace
+from carrel.targets.images import Built
+from carrel.targets.protocol import Told
 from fake_effects import Disk, FakeAccounts, Power, Trees
 from fake_systemd import FakeSystemd
 
@@ -128,8 +128,8 @@ class FakeServer:
         (place / "environment").write_text("LANG=C.UTF-8\n")
         built = Built(names.image_reference(digest), 1, {})
         (place / "image.json").write_text(json.dumps(asdict(built)))
-        if not self.place.store.shelf.selected:
-            self.place.store.shelf.select(digest)
+        if not self.place.store.images.selected:
+            self.place.store.images.select(digest)
 
     def apply(self, told: Told = lambda _: None) -> list[str]:
         """`carrel apply`, and what it did."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import World
 from carrel.adapters.supervisor import ProgramState, Supervisor
-from carrel.backends.protocol import Told
 from carrel.core.plan import Plan
 from carrel.core.resources import State
+from carrel.targets.protocol import Told
 
 
 class Memory:

@@ -19,11 +19,11 @@ from typing import Any, Self
 
 from carrel.adapters import books
 from carrel.adapters.books import Row
-from carrel.backends.waiting import until
 from carrel.core.gateway import Gateway, Person, Upstream
 from carrel.core.prices import price
 from carrel.core.site import AiLimits, Wire
 from carrel.render.gateway import document
+from carrel.targets.waiting import until
 
 KEY = "sk-canary-9f8e7d6c5b4a"
 MODELS = (

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from carrel.adapters.process import Result
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from vm.guest import Guest
 
 DOMAIN = "code.example.org"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from carrel.adapters import files
-from carrel.backends import facts
-from carrel.operations.local import LocalPlace
+from carrel.targets import facts
+from carrel.targets.local.place import LocalPlace
 
 CONFIG = """\
 domain = "code.localhost"

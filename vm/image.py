@@ -10,12 +10,12 @@ from pathlib import Path
 
 from carrel.adapters import accounts, process
 from carrel.adapters.process import Identity
-from carrel.backends import facts, images
-from carrel.backends.images import Builder
-from carrel.backends.local import Local
-from carrel.backends.shelf import Shelf
 from carrel.core.resources import Image
 from carrel.core.site import ImageRecipe
+from carrel.targets import facts, images
+from carrel.targets.image_store import ImageStore
+from carrel.targets.images import Builder
+from carrel.targets.local.backend import Local
 from vm import cache
 from vm.cache import say
 
@@ -39,7 +39,7 @@ def image_directory(target: Path) -> None:
     owner = Identity.of(layout.account)
     builder = Builder(local.podman, f"{layout.root}/images", owner, say)
     say(f"unpacking {image.reference}")
-    Shelf(str(target)).add(local.podman, builder.build(image))
+    ImageStore(str(target)).add(local.podman, builder.build(image))
 
 
 def _build() -> None:

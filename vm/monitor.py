@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from carrel.backends.waiting import until
 from carrel.errors import NotReady, ToolFailed
+from carrel.targets.waiting import until
 
 SECONDS = 30
 

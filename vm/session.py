@@ -14,8 +14,8 @@ from pathlib import Path
 
 from carrel.adapters import process
 from carrel.adapters.process import Result, World
-from carrel.backends.waiting import until
 from carrel.errors import ToolFailed
+from carrel.targets.waiting import until
 from vm.disk import Disk
 
 LOST = 255

@@ -10,7 +10,7 @@ import re
 from playwright.sync_api import Locator, expect
 
 from browser.desk import Desk
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 STARTING = 90_000

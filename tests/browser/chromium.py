@@ -13,7 +13,7 @@ from typing import Protocol
 
 from playwright.sync_api import Browser, Page, Playwright, StorageState, expect
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 PROGRAM = "/usr/bin/chromium"

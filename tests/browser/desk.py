@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, WebSocket, expect
 
 from browser.chromium import WAIT_SECONDS, WORKBENCH
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 
 QUIET_MILLISECONDS = 2000
 

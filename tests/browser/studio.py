@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 PROVIDER_PORT = 4010

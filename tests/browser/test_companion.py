@@ -14,7 +14,7 @@ from browser import agent
 from browser.desk import Desk
 from browser.studio import Studio
 from browser.windows import Windows
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 
 POEM = "roses are red\nviolets are blue\nbeans are green\n"
 

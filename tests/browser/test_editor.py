@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import expect
 
 from browser.windows import Windows
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 

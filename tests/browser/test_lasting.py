@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from browser.desk import Desk
 from browser.windows import Windows
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 KEPT = "do not lose me"

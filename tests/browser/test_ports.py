@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.windows import Windows
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 VITE = Path(__file__).resolve().parents[2] / ".cache/vite"

@@ -12,7 +12,7 @@ from ai_house import NOTHING, House
 from browser import agent
 from browser.desk import Desk
 from browser.windows import Windows
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 
 NO_PROVIDER = '[ai]\nmode = "gateway"\n'
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from browser.windows import Windows
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 IMAGE = Path(__file__).parents[2] / "images" / "workspace"

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, ViewportSize
 
 from browser.chromium import WAIT_SECONDS, Chromium, Trusted
 from browser.desk import Desk, keep_picture
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 SIZE: ViewportSize = {"width": 1280, "height": 800}

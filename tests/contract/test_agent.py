@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from sites import RealSite
 
 PORT = 4010

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ai_house import CANARY, NOTHING, PLENTY, TOKENS_IN, TOKENS_OUT, House
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from carrel.adapters.process import Identity
-from carrel.backends.local import Local
-from carrel.backends.protocol import Backend
-from carrel.backends.tree import Tree
 from carrel.core.layout import LocalLayout
 from carrel.core.plan import Step, diff
 from carrel.core.resources import Directory, Holds, Service, State
 from carrel.core.site import SecretFile, Site, User
 from carrel.render import local as render
+from carrel.targets.local.backend import Local
+from carrel.targets.protocol import Backend
+from carrel.targets.tree import Tree
 from fakes import FakePodman, FakeSupervisor, Memory
 from samples import IMAGE, V1
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from carrel.backends.waiting import until
 from carrel.doctor.walk import CHECKS
+from carrel.targets.waiting import until
 from sites import RealSite
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from carrel.backends.waiting import until
 from carrel.core.edge import HOST_COOKIE, LOGIN_ATTEMPTS_AT_ONCE, LONGEST_COOKIES
 from carrel.core.headers import Transport
+from carrel.targets.waiting import until
 from edges import DOMAIN, PASSWORD, SESSION, RealEdge, edge
 
 FOREIGN = [

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from carrel.backends.waiting import until
 from carrel.core.gateway import Person
 from carrel.core.prices import nano
 from carrel.core.site import EVERYONE, AiLimits, Unpriced
+from carrel.targets.waiting import until
 from gateways import ASK, KEY, Provider, RealGateway, Reply, connect, streaming, token
 
 FREE_HAND = AiLimits(concurrent=1000)

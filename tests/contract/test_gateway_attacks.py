@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from carrel.backends.waiting import until
 from carrel.core.site import AiLimits
 from carrel.services.gateway import body as bodies
 from carrel.services.gateway import sockets
+from carrel.targets.waiting import until
 from gateways import ASK, KEY, Provider, RealGateway, connect, streaming, token
 
 CHAT = "/desk/v1/chat/completions"

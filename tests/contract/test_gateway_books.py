@@ -18,11 +18,11 @@ from click.testing import CliRunner
 
 from carrel.adapters import books
 from carrel.adapters.books import By
-from carrel.backends.waiting import until
 from carrel.cli.main import carrel
 from carrel.core.prices import NANO, nano
 from carrel.core.site import AiLimits, WhenFull
-from carrel.operations.local import LocalPlace
+from carrel.targets.local.place import LocalPlace
+from carrel.targets.waiting import until
 from gateways import ASK, PRICE, Provider, RealGateway, UnixConnection, streaming, token
 
 FREE_HAND = AiLimits(concurrent=1000)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from carrel.backends import images
 from carrel.core.site import GIB, ImageRecipe
 from carrel.errors import Missing
+from carrel.targets import images
 from sites import RealSite
 
 LARGEST = 1.4 * GIB

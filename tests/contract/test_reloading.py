@@ -17,12 +17,12 @@ import pytest
 from bench import sockets
 from carrel.adapters import certificates, workers
 from carrel.adapters.workers import Worker
-from carrel.backends import reloading
-from carrel.backends.waiting import until
 from carrel.core.edge import GuestServer
 from carrel.errors import NotReady
 from carrel.render import nginx
 from carrel.render.engine import PATH
+from carrel.targets import reloading
+from carrel.targets.waiting import until
 from edges import DOMAIN, RealEdge
 from sites import free_port
 

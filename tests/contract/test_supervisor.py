@@ -7,10 +7,10 @@ import pytest
 
 from carrel.adapters.process import Identity
 from carrel.adapters.supervisor import Supervisor
-from carrel.backends.waiting import until
 from carrel.core.layout import LocalLayout
 from carrel.core.resources import Service
 from carrel.render import supervisor as programs
+from carrel.targets.waiting import until
 from fakes import FakeSupervisor
 from samples import LAYOUT
 

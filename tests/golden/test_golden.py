@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from carrel.backends.tree import Tree
 from carrel.cli.reference import pages
 from carrel.config import load, nixos
 from carrel.core.plan import diff
 from carrel.core.resources import File, State
+from carrel.targets.tree import Tree
 from samples import ACME, FILES, V1, V2, desired, on_server
 
 HERE = Path(__file__).parent

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from carrel.adapters import certificates, process
-from carrel.backends.waiting import until
 from carrel.errors import ToolFailed
-from carrel.operations import nixos
 from carrel.render.engine import PATH
+from carrel.targets.nixos import place as nixos
+from carrel.targets.waiting import until
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
 
 WORLD = process.World({"PATH": PATH})

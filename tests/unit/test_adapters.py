@@ -10,8 +10,8 @@ import pytest
 
 from carrel.adapters import files, probe, process
 from carrel.adapters.process import Identity, World
-from carrel.backends.waiting import until
 from carrel.errors import Missing, ToolFailed
+from carrel.targets.waiting import until
 
 ME = Identity.ours()
 PLAIN = World({"PATH": os.environ["PATH"]})

@@ -16,7 +16,7 @@ from carrel.core.site import SecretFile
 from carrel.errors import ConfigError
 from carrel.operations import ai_keys
 from carrel.operations.ai_keys import NewKey
-from carrel.operations.local import LocalPlace
+from carrel.targets.local.place import LocalPlace
 
 CONFIG = """\
 # Ours.

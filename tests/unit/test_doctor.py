@@ -26,8 +26,8 @@ from carrel.doctor.finding import Finding, Verdict
 from carrel.doctor.patient import Entry, Instruments, Patient, Space
 from carrel.doctor.walk import CHECKS, walk
 from carrel.errors import Missing, Unwell
-from carrel.operations.server import ServerPlace
 from carrel.operations.site import Opened
+from carrel.targets.host.place import ServerPlace
 from samples import HASH, IMAGE, TWO_USERS, V1, V2
 
 DOMAIN = TWO_USERS.domain

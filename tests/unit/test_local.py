@@ -9,13 +9,13 @@ import pytest
 
 from carrel.adapters import certificates, files, process
 from carrel.adapters.process import Identity
-from carrel.backends.local import Local
 from carrel.core.layout import LocalLayout
 from carrel.core.plan import Plan, Remove, Step, diff, keep, sentence
 from carrel.core.resources import Directory, Holds, Service, State
 from carrel.core.site import PasswordHash, SecretFile, Site, User
 from carrel.errors import Conflict, ToolFailed
 from carrel.render import local as render
+from carrel.targets.local.backend import Local
 from fakes import FakePodman, FakeSupervisor
 from samples import HASH, IMAGE, V1
 

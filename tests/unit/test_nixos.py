@@ -16,11 +16,12 @@ from carrel.core import names
 from carrel.core.resources import Form
 from carrel.core.site import Ai, AiMode, Provider, SecretFile
 from carrel.errors import CarrelError, NotReady, Refused
-from carrel.operations import converge, images, nixos, site
-from carrel.operations.nixos import NixosPlace
+from carrel.operations import converge, images, site
 from carrel.operations.site import Opened
 from carrel.render import nixos as facts
 from carrel.render.blocks import statements, unit
+from carrel.targets.nixos import place as nixos
+from carrel.targets.nixos.place import NixosPlace
 from fake_server import FakeServer
 from samples import HASH
 
@@ -247,7 +248,7 @@ def test_the_units_follow_a_link_to_the_image_in_use(server: FakeServer) -> None
     link = Path(server.layout.current_image)
     assert link.resolve().name == OLD
     server.shelve(NEW)
-    images.use(place, place.store.shelf.find(NEW), lambda _: None)
+    images.use(place, place.store.images.find(NEW), lambda _: None)
     assert link.resolve().name == NEW
     assert names.workspace_unit("dan") in server.systemd.running
 
@@ -267,7 +268,7 @@ def test_an_image_that_does_not_work_is_taken_back(
 
     monkeypatch.setattr(systemd, "start", start)
     with pytest.raises(NotReady, match=f"back on {OLD}"):
-        images.use(place, place.store.shelf.find(NEW), lambda _: None)
+        images.use(place, place.store.images.find(NEW), lambda _: None)
     assert link.resolve().name == OLD
-    assert place.store.shelf.selected == OLD
+    assert place.store.images.selected == OLD
     assert {names.workspace_unit(u) for u in ("dan", "eve")} <= {*server.systemd.running}

@@ -10,7 +10,6 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carrel.backends import record
 from carrel.config import schema
 from carrel.core import ai
 from carrel.core.edge import Edge, OwnServer, Tunnel, local_edge
@@ -28,6 +27,7 @@ from carrel.core.site import (
     Wire,
 )
 from carrel.render import nginx, nginx_text, supervisor
+from carrel.targets import record
 from samples import HASH, LAYOUT, TWO_USERS, V1, V2, desired
 
 hostile = st.text(st.sampled_from("ab/.-_;{}\"'\\$#%\n\r\t *~()[]=,:@<>|&`\x00é"), max_size=12)

@@ -9,7 +9,6 @@ import pytest
 
 from carrel.adapters import certificates, probe, systemd
 from carrel.adapters.certificates import Pair
-from carrel.backends import reloading
 from carrel.core import names
 from carrel.core.certificate import DAY
 from carrel.errors import ConfigError, NotReady, ToolFailed
@@ -18,6 +17,7 @@ from carrel.operations.certificate import Offer
 from carrel.operations.report import report
 from carrel.operations.site import Opened
 from carrel.services import certificate as service
+from carrel.targets import reloading
 from fake_server import FakeServer
 from samples import HASH
 

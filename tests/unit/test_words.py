@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from carrel.backends import record
-from carrel.backends.tree import Tree
 from carrel.config import edit, secrets
 from carrel.core.plan import diff
 from carrel.core.resources import Entry, Form, State
 from carrel.core.site import PasswordHash, SecretFile
 from carrel.errors import ConfigError
+from carrel.targets import record
+from carrel.targets.tree import Tree
 from samples import HASH, states
 
 TEXT = """\

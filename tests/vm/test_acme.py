@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from servers import CONFIG, DOMAIN, Server
 from vm.disk import Disk
 from vm.guest import Guest

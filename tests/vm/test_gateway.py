@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from servers import STORAGE, Server
 
 UNIT = "carrel-gateway.service"

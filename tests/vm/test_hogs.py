@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from servers import CONFIG, Server
 from vm.disk import Disk
 from vm.guest import Guest

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 from servers import Server
 
 UNIT = "carrel-workspace@dan.service"

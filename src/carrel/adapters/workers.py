@@ -1,6 +1,6 @@
 """The worker processes of an nginx: which serve, and which only wait for their last connections.
 
-A reload that fails is silent: the master goes on with its old workers (backends.reloading looks).
+A reload that fails is silent: the master goes on with its old workers (targets.reloading looks).
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from carrel.backends.images import Built
 from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.core.site import GIB
 from carrel.operations import images
 from carrel.operations.site import Opened, place, server
+from carrel.targets.images import Built
 
 
 @click.group()
@@ -48,7 +48,7 @@ def use(file: Path, digest: str) -> None:
     """Switch all workspaces to the image DIGEST, one by one; goes back by itself if one fails."""
     story = console.Story()
     where = server(place(file, story.say))
-    built = where.store.shelf.find(digest)
+    built = where.store.images.find(digest)
     images.use(where, built, story.step)
     console.note(f"Every workspace runs {built.reference}.")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from carrel.backends import facts
 from carrel.cli import console
 from carrel.cli.options import config_option
-from carrel.operations import nixos as operations
+from carrel.targets import facts
+from carrel.targets.nixos import place as operations
 
 
 @click.group(hidden=True)

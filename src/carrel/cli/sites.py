@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from carrel.backends.tree import Tree
 from carrel.cli import certificates, console
 from carrel.cli.options import ask, config_option, json_option, target_option, yes_option
 from carrel.core import names
@@ -15,9 +14,10 @@ from carrel.core.plan import Step, diff, sentence
 from carrel.core.site import MIB
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
-from carrel.operations.place import Usage
 from carrel.operations.report import Report, nginx_files, report
 from carrel.operations.site import Opened, Target, editable, server
+from carrel.targets.place import Usage
+from carrel.targets.tree import Tree
 
 
 @click.command()

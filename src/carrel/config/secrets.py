@@ -1,6 +1,6 @@
 """Resolves references to secrets, at the last moment, and tells whether they changed.
 
-Used by the backends. Values returned here go into a file of mode 0600 and nowhere else.
+Used by the targets. Values returned here go into a file of mode 0600 and nowhere else.
 """
 
 from __future__ import annotations

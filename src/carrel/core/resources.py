@@ -1,6 +1,6 @@
 """The things that can exist: a closed union of frozen values, and a State that holds them.
 
-Made by core.desired, compared by core.plan, brought about by the backends.
+Made by core.desired, compared by core.plan, brought about by the targets.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from carrel.adapters.books import By, Spent, Sum
 from carrel.core.budget import DAY, day_of, month_start
 from carrel.core.site import AiLimits, Site
 from carrel.errors import CarrelError
-from carrel.operations.place import Place
+from carrel.targets.place import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carrel.backends.protocol import Told
 from carrel.config import edit, load
 from carrel.errors import ConfigError
 from carrel.operations import users
-from carrel.operations.place import Place
 from carrel.operations.users import Done
+from carrel.targets.place import Place
+from carrel.targets.protocol import Told
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,16 @@ from functools import partial
 from carrel.adapters import certificates, files, lego, nginx, probe, systemd
 from carrel.adapters.lego import Wish
 from carrel.adapters.process import Identity
-from carrel.backends import reloading
-from carrel.backends.waiting import until
 from carrel.core import certificate as rules
 from carrel.core import names
 from carrel.core.certificate import Facts
 from carrel.core.resources import Bundle
 from carrel.core.site import TlsMode
 from carrel.errors import ConfigError, NotReady, ToolFailed
-from carrel.operations.place import Say
 from carrel.operations.site import Opened, server
+from carrel.targets import reloading
+from carrel.targets.place import Say
+from carrel.targets.waiting import until
 
 SETTLE_SECONDS = 10
 """Whoever renews files writes two of them: this long a mismatch may be half of a change."""

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeGuard
 
-from carrel.backends.protocol import Told
-from carrel.backends.waiting import until
 from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
 from carrel.errors import ConfigError
-from carrel.operations import nixos
-from carrel.operations.nixos import NixosPlace
-from carrel.operations.place import Place, title
 from carrel.operations.site import Opened
+from carrel.targets.nixos import place as nixos
+from carrel.targets.nixos.place import NixosPlace
+from carrel.targets.place import Place, title
+from carrel.targets.protocol import Told
+from carrel.targets.waiting import until
 
 
 def plan(opened: Opened) -> Plan:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from carrel.backends.images import Built
-from carrel.backends.protocol import Told
-from carrel.backends.shelf import digest_of
 from carrel.errors import CarrelError, ConfigError, NotReady
-from carrel.operations import converge, nixos
-from carrel.operations.nixos import NixosPlace
-from carrel.operations.server import ServerPlace
+from carrel.operations import converge
 from carrel.operations.site import Opened
+from carrel.targets.host.place import ServerPlace
+from carrel.targets.image_store import digest_of
+from carrel.targets.images import Built
+from carrel.targets.nixos import place as nixos
+from carrel.targets.nixos.place import NixosPlace
+from carrel.targets.protocol import Told
 
 
 def use(place: ServerPlace, built: Built, told: Told) -> None:
@@ -20,9 +21,9 @@ def use(place: ServerPlace, built: Built, told: Told) -> None:
     if isinstance(place, NixosPlace):
         nixos.use(place, built)
         return
-    shelf = place.store.shelf
-    before = (shelf.selected, shelf.previous)
-    shelf.select(digest_of(built.reference))
+    unpacked = place.store.images
+    before = (unpacked.selected, unpacked.previous)
+    unpacked.select(digest_of(built.reference))
     try:
         converge.up(Opened.of(place), told)
     except CarrelError as error:
@@ -31,7 +32,7 @@ def use(place: ServerPlace, built: Built, told: Told) -> None:
         place.say(
             f"the image {digest_of(built.reference)} does not work; going back to {before[0]}"
         )
-        shelf.restore(*before)
+        unpacked.restore(*before)
         converge.up(Opened.of(place), told)
         raise NotReady(
             f"The image {digest_of(built.reference)} does not work. "
@@ -43,9 +44,9 @@ def use(place: ServerPlace, built: Built, told: Told) -> None:
 
 def rollback(place: ServerPlace, told: Told) -> Built:
     """Switch every workspace to the image that was in use before."""
-    shelf = place.store.shelf
-    if not shelf.previous:
+    unpacked = place.store.images
+    if not unpacked.previous:
         raise ConfigError("There is no earlier image to go back to. Nothing was changed.")
-    built = shelf.find(shelf.previous)
+    built = unpacked.find(unpacked.previous)
     use(place, built, told)
     return built

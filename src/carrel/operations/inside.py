@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carrel.operations.place import Place
+from carrel.targets.place import Place
 
 SHELL = ("bash", "--login")
 

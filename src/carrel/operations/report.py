@@ -11,8 +11,8 @@ from carrel.core.resources import File, Include, State
 from carrel.core.site import GIB, SecretFile, TlsMode, User
 from carrel.operations import certificate
 from carrel.operations.certificate import Standing
-from carrel.operations.place import Condition, Running, Usage
 from carrel.operations.site import Opened
+from carrel.targets.place import Condition, Running, Usage
 
 SUSPENDED = "suspended"
 

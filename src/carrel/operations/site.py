@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from carrel.backends.images import Built
 from carrel.config import load
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.errors import ConfigError
-from carrel.operations import nixos
-from carrel.operations.place import Place, Say
-from carrel.operations.server import ServerPlace
+from carrel.targets.host.place import ServerPlace
+from carrel.targets.images import Built
+from carrel.targets.nixos import place as nixos
+from carrel.targets.place import Place, Say
 
 SERVER_CONFIG = Path("/etc/carrel/carrel.toml")
 PLACES = (Path("carrel.toml"), SERVER_CONFIG)
@@ -46,7 +46,7 @@ def place(config: Path, say: Say, target: Target | None = None) -> Place:
     match target or Target.of(config):
         case Target.LOCAL:
             # A server has no use for supervisord's client, a tenth of what a command loads.
-            from carrel.operations.local import LocalPlace  # noqa: PLC0415
+            from carrel.targets.local.place import LocalPlace  # noqa: PLC0415
 
             return LocalPlace.of(config, say)
         case Target.HOST if nixos.is_declared(config):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from carrel.adapters import files
 from carrel.adapters.process import Identity
-from carrel.backends.protocol import Told
 from carrel.config import edit, load, secrets
 from carrel.core import guard, names
 from carrel.core.plan import diff
@@ -26,8 +25,9 @@ from carrel.core.resources import (
 from carrel.core.site import Password, PasswordHash, SecretFile
 from carrel.errors import ConfigError, Conflict
 from carrel.operations import converge
-from carrel.operations.place import Place
 from carrel.operations.site import Opened
+from carrel.targets.place import Place
+from carrel.targets.protocol import Told
 
 SECRETS = "secrets"
 """New password files go into this directory beside the configuration."""

@@ -17,9 +17,6 @@ from carrel.adapters import accounts, files, probe, process
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.adapters.supervisor import Supervisor
-from carrel.backends import disk, record
-from carrel.backends.protocol import Told
-from carrel.backends.waiting import until
 from carrel.core import names
 from carrel.core.layout import LocalLayout
 from carrel.core.plan import Change, Create, Plan, Remove
@@ -41,6 +38,9 @@ from carrel.core.resources import (
 from carrel.errors import Conflict, ToolFailed
 from carrel.render import engine
 from carrel.render import supervisor as programs
+from carrel.targets import disk, record
+from carrel.targets.protocol import Told
+from carrel.targets.waiting import until
 
 NOT_LOCAL = "local mode has no systemd units, and no certificates from elsewhere"
 ALIVE = frozenset({"STARTING", "RUNNING"})

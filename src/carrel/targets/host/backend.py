@@ -14,9 +14,6 @@ from typing import assert_never
 from carrel.adapters import accounts, files, nginx, systemd
 from carrel.adapters.process import Identity
 from carrel.adapters.systemd import UnitState
-from carrel.backends import disk, record, reloading
-from carrel.backends.protocol import Told
-from carrel.backends.shelf import Shelf, digest_of
 from carrel.core import names
 from carrel.core.layout import HostLayout
 from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
@@ -38,6 +35,9 @@ from carrel.core.resources import (
     key,
 )
 from carrel.errors import ToolFailed
+from carrel.targets import disk, record, reloading
+from carrel.targets.image_store import ImageStore, digest_of
+from carrel.targets.protocol import Told
 
 NO_SERVICES = "a server has no services of supervisord"
 EDITED = "edited"
@@ -47,7 +47,7 @@ HALTED = "halted"
 CHANGING = "changing"
 """The revision, or fingerprint, of what was about to become another when something went wrong."""
 INCOMPLETE = "incomplete"
-"""The base of an image of which only a part is on the shelf."""
+"""The base of an image of which only a part is in the store."""
 
 Started = Callable[[Unit], None]
 """Called after a unit was started; raises when it does not answer."""
@@ -60,7 +60,7 @@ class Host:
         self, layout: HostLayout, fetch: Callable[[Image], None], started: Started
     ) -> None:
         self.layout = layout
-        self.shelf = Shelf(layout.images)
+        self.images = ImageStore(layout.images)
         self._fetch = fetch
         self._started = started
 
@@ -111,11 +111,11 @@ class Host:
                 assert_never(resource)
 
     def _seen_image(self, reference: str) -> Image | None:
-        # On the shelf it no longer matters what it was made from.
+        # In the store it no longer matters what it was made from.
         digest = digest_of(reference)
-        if self.shelf.get(digest) is not None:
+        if self.images.get(digest) is not None:
             return Image(reference, "", (), ())
-        there = files.look(self.shelf.path(digest)) is not None
+        there = files.look(self.images.path(digest)) is not None
         return Image(reference, INCOMPLETE, (), ()) if there else None
 
     # -- doing -----------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Host:
             case Unit():
                 _end(resource)
             case Image():
-                self.shelf.discard(digest_of(resource.reference))
+                self.images.discard(digest_of(resource.reference))
             case Account():
                 accounts.remove(resource.name)
             case Service():

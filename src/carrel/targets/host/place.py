@@ -11,12 +11,6 @@ from pathlib import Path
 from carrel.adapters import accounts, probe, systemd, workspaces
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
-from carrel.backends import facts, images
-from carrel.backends.host import Host
-from carrel.backends.images import Builder, Built
-from carrel.backends.protocol import Told
-from carrel.backends.shelf import digest_of
-from carrel.backends.waiting import until
 from carrel.core import certificate, names, oom
 from carrel.core.certificate import Served
 from carrel.core.layout import HostLayout, LocalLayout
@@ -25,10 +19,15 @@ from carrel.core.plan import diff
 from carrel.core.resources import Image, State, Unit
 from carrel.core.site import Site, TlsMode
 from carrel.errors import ConfigError, NotReady, Refused
-from carrel.operations import preflight
-from carrel.operations.fingerprint import fingerprints
-from carrel.operations.place import Condition, Running, Say, Usage, title
 from carrel.render import engine, host
+from carrel.targets import facts, images, preflight
+from carrel.targets.fingerprint import fingerprints
+from carrel.targets.host.backend import Host
+from carrel.targets.image_store import digest_of
+from carrel.targets.images import Builder, Built
+from carrel.targets.place import Condition, Running, Say, Usage, title
+from carrel.targets.protocol import Told
+from carrel.targets.waiting import until
 
 HTTPS = 443
 PATIENCE = 3
@@ -80,14 +79,14 @@ class ServerPlace:
 
     def image(self, site: Site) -> Image:
         """The image that was selected; before the first, the one of the configuration's recipe."""
-        selected = self.store.shelf.selected
+        selected = self.store.images.selected
         if selected:
             return Image(names.image_reference(selected), "", (), ())
         return images.image(site.image)
 
     def built(self, image: Image) -> Built | None:
         """The record of an image, if it is here."""
-        return self.store.shelf.get(digest_of(image.reference))
+        return self.store.images.get(digest_of(image.reference))
 
     def desired(self, site: Site, machine: Machine, image: Image) -> State:
         """Everything that should exist."""
@@ -96,7 +95,7 @@ class ServerPlace:
             layout=self.layout,
             machine=machine,
             image=image,
-            image_directory=self.store.shelf.path(digest_of(image.reference)),
+            image_directory=self.store.images.path(digest_of(image.reference)),
             # The gateway's comes last: it needs no range, and moves nobody's.
             ids=facts.ids([*(user.name for user in site.users), names.GATEWAY]),
             web_gid=facts.group_id(self.layout.web_group),
@@ -138,17 +137,17 @@ class ServerPlace:
 
     def images(self) -> list[Built]:
         """The records of all images here."""
-        return list(self.store.shelf.all())
+        return list(self.store.images.all())
 
     def build(self, site: Site, told: Told, *, retry: bool = False, fresh: bool = False) -> Built:
         """Build and unpack the image of the recipe; the first one is selected."""
-        image, shelf = images.image(site.image), self.store.shelf
-        known = shelf.get(digest_of(image.reference))
+        image, unpacked = images.image(site.image), self.store.images
+        known = unpacked.get(digest_of(image.reference))
         again = fresh or (retry and known is not None and bool(known.missing_extensions))
         if known is not None and not again:
             return known
         with self.store.locked():
-            if known is not None and digest_of(image.reference) == shelf.selected:
+            if known is not None and digest_of(image.reference) == unpacked.selected:
                 raise Refused(
                     "The image of this recipe is in use, and would be replaced under the feet of its "
                     "users. Nothing was changed.",
@@ -157,7 +156,7 @@ class ServerPlace:
             podman = self._builder_podman(told)
             built = self._builder(podman).build(image, fresh=fresh, again=again)
             if known is not None:
-                shelf.remove(digest_of(image.reference))
+                unpacked.remove(digest_of(image.reference))
             self._unpack(podman, built)
         return built
 
@@ -178,13 +177,13 @@ class ServerPlace:
 
     def prune(self) -> int:
         """Remove all images but the one in use and the one before it."""
-        shelf = self.store.shelf
+        unpacked = self.store.images
         with self.store.locked():
-            kept = {shelf.selected, shelf.previous}
-            gone = [digest_of(b.reference) for b in shelf.all()]
+            kept = {unpacked.selected, unpacked.previous}
+            gone = [digest_of(b.reference) for b in unpacked.all()]
             gone = [digest for digest in gone if digest not in kept]
-            for digest in (*gone, *shelf.leftovers()):
-                shelf.remove(digest)
+            for digest in (*gone, *unpacked.leftovers()):
+                unpacked.remove(digest)
             self.store.forget(names.image_reference(digest) for digest in gone)
             build = facts.build_layout(self.layout)
             if accounts.exists(build.account):
@@ -192,19 +191,19 @@ class ServerPlace:
         return len(gone)
 
     def _fetch(self, image: Image) -> None:
-        digest, shelf = digest_of(image.reference), self.store.shelf
-        if shelf.get(digest) is None:
+        digest, unpacked = digest_of(image.reference), self.store.images
+        if unpacked.get(digest) is None:
             podman = self._builder_podman(lambda _: None)
             self._unpack(podman, self._builder(podman).build(image))
-        elif not shelf.selected:
-            shelf.select(digest)
+        elif not unpacked.selected:
+            unpacked.select(digest)
 
     def _unpack(self, podman: Podman, built: Built) -> None:
-        shelf = self.store.shelf
+        unpacked = self.store.images
         self.say("unpacking the image")
-        shelf.add(podman, built)
-        if not shelf.selected:
-            shelf.select(digest_of(built.reference))
+        unpacked.add(podman, built)
+        if not unpacked.selected:
+            unpacked.select(digest_of(built.reference))
 
     def _builder_podman(self, told: Told) -> Podman:
         """Podman of the account that builds images; makes the account if need be."""

@@ -19,9 +19,9 @@ from typing import Any
 from carrel.adapters import archive, files
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
-from carrel.backends.images import Built
 from carrel.core import names
 from carrel.errors import ConfigError, Refused
+from carrel.targets.images import Built
 
 RECORD = "image.json"
 
@@ -29,7 +29,7 @@ MOUNT_POINTS = ("/dev", "/proc", "/sys", "/run", "/tmp", "/var/tmp", names.RUN, 
 MOUNTED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
-class Shelf:
+class ImageStore:
     """The directory with the images. Only root writes there."""
 
     def __init__(self, directory: str) -> None:

@@ -14,10 +14,6 @@ from typing import NoReturn
 
 from carrel.adapters import files, systemd
 from carrel.adapters.process import Identity
-from carrel.backends import disk, facts
-from carrel.backends.images import Built
-from carrel.backends.shelf import digest_of
-from carrel.backends.waiting import until
 from carrel.config import load, secrets
 from carrel.core import ai, names
 from carrel.core.certificate import Served
@@ -27,11 +23,14 @@ from carrel.core.resources import Entry, File, Image, Secret, State
 from carrel.core.server import Ids
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
 from carrel.errors import CarrelError, ConfigError, NotReady, Refused
-from carrel.operations import preflight
-from carrel.operations.fingerprint import secret_key
-from carrel.operations.place import Say
-from carrel.operations.server import ServerPlace
 from carrel.render import gateway, host, secret
+from carrel.targets import disk, facts, preflight
+from carrel.targets.fingerprint import secret_key
+from carrel.targets.host.place import ServerPlace
+from carrel.targets.image_store import digest_of
+from carrel.targets.images import Built
+from carrel.targets.place import Say
+from carrel.targets.waiting import until
 
 LAYOUT = HostLayout()
 HANDED_OVER = f"/run/credentials/{names.GATEWAY_UNIT}/secrets"
@@ -186,16 +185,16 @@ def _declared(config: Path) -> Mapping[str, Mapping[str, str]]:
 
 def provide_image(place: ServerPlace) -> None:
     """Build an image if there is none yet, and lead the units to the one in use."""
-    shelf = place.store.shelf
-    if shelf.get(shelf.selected) is None:
+    unpacked = place.store.images
+    if unpacked.get(unpacked.selected) is None:
         place.build(load.declared(place.config), lambda _: None)
     point(place)
 
 
 def point(place: ServerPlace) -> None:
     """Lead the mount units, which know no digest, to the image in use."""
-    shelf = place.store.shelf
-    files.replace_link(place.layout.current_image, shelf.path(shelf.selected))
+    unpacked = place.store.images
+    files.replace_link(place.layout.current_image, unpacked.path(unpacked.selected))
 
 
 # -- what the operator does ----------------------------------------------------------------
@@ -203,15 +202,15 @@ def point(place: ServerPlace) -> None:
 
 def use(place: ServerPlace, built: Built) -> None:
     """Switch every workspace to an image, one after the other; if one fails, all go back."""
-    shelf, site = place.store.shelf, load.declared(place.config)
-    before = (shelf.selected, shelf.previous)
-    shelf.select(digest_of(built.reference))
+    unpacked, site = place.store.images, load.declared(place.config)
+    before = (unpacked.selected, unpacked.previous)
+    unpacked.select(digest_of(built.reference))
     try:
         _renew_all(place, site)
     except CarrelError as error:
         if not before[0] or before[0] == digest_of(built.reference):
             raise
-        shelf.restore(*before)
+        unpacked.restore(*before)
         _renew_all(place, site)
         raise NotReady(
             f"The image {digest_of(built.reference)} does not work. "

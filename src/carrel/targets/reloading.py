@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from carrel.adapters import workers
 from carrel.adapters.workers import Worker
-from carrel.backends.waiting import until
+from carrel.targets.waiting import until
 
 SECONDS = 30
 

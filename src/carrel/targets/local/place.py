@@ -10,10 +10,6 @@ from pathlib import Path
 from carrel.adapters import files, probe, process
 from carrel.adapters.process import Identity
 from carrel.adapters.supervisor import ProgramState
-from carrel.backends import facts, images
-from carrel.backends.images import Builder, Built
-from carrel.backends.local import ALIVE, Local
-from carrel.backends.protocol import Told
 from carrel.core import names
 from carrel.core.certificate import Served
 from carrel.core.layout import LocalLayout
@@ -22,10 +18,13 @@ from carrel.core.plan import diff, keep
 from carrel.core.resources import Image, Secret, Service, State
 from carrel.core.site import Site, TlsMode
 from carrel.errors import NotReady
-from carrel.operations import preflight
-from carrel.operations.fingerprint import fingerprints
-from carrel.operations.place import Condition, Running, Say
 from carrel.render import local
+from carrel.targets import facts, images, preflight
+from carrel.targets.fingerprint import fingerprints
+from carrel.targets.images import Builder, Built
+from carrel.targets.local.backend import ALIVE, Local
+from carrel.targets.place import Condition, Running, Say
+from carrel.targets.protocol import Told
 
 LOG_LINES = 12
 

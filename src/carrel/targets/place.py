@@ -12,14 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from carrel.backends.images import Built
-from carrel.backends.protocol import Backend, Told
 from carrel.core import names
 from carrel.core.certificate import Served
 from carrel.core.layout import Layout
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
+from carrel.targets.images import Built
+from carrel.targets.protocol import Backend, Told
 
 Say = Callable[[str], None]
 

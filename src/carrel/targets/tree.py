@@ -10,10 +10,10 @@ from pathlib import Path
 
 from carrel.adapters import files
 from carrel.adapters.process import Identity
-from carrel.backends import record
-from carrel.backends.protocol import Told
 from carrel.core.plan import Change, Create, Plan, Remove
 from carrel.core.resources import File, State
+from carrel.targets import record
+from carrel.targets.protocol import Told
 
 
 class Tree:

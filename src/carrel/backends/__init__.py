@@ -1,1 +1,0 @@
-"""The places where a State can live."""

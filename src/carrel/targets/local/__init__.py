@@ -1,0 +1,1 @@
+"""The target `local`: its parts, and how it does what every target is asked."""
