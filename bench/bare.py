@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import processes
-from bench.door import Door
+from bench.entrance import Entrance
 from bench.workspace import Workspace
 from carrel.adapters import files, probe
 from carrel.adapters.process import Identity
@@ -76,7 +76,7 @@ class Bare:
         self._hash = workspace.password_hash()
         self.port = free_port()
         cookie = f"{SESSION_COOKIE}={workspace.session}"
-        self.door = Door(port=self.port, host="127.0.0.1", cookie=cookie)
+        self.entrance = Entrance(port=self.port, host="127.0.0.1", cookie=cookie)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Running]:

@@ -40,10 +40,10 @@ def open_workspace(workspace: Workspace) -> float:
     workspace.stop()
     start = time.perf_counter()
     workspace.start()
-    return workspace.door.first_page() - start
+    return workspace.entrance.first_page() - start
 
 
 def open_bare(bare: Bare) -> float:
     """Seconds from the start of the process to the page."""
     with bare.running() as running:
-        return bare.door.first_page(alive=running.check_alive) - running.started
+        return bare.entrance.first_page(alive=running.check_alive) - running.started

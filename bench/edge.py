@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench import sockets, table, wrk
-from bench.door import Door
+from bench.entrance import Entrance
 from bench.ground import Ground
 from bench.results import AtLeastTimes, AtMostTimes, Row, Samples, Section
 from carrel.core.edge import HOST_COOKIE
@@ -104,12 +104,12 @@ def _nginx(folder: Path, text: str) -> Iterator[None]:
 
 def _rates(real: RealEdge, by_hand: int) -> Row:
     cookie = f"{HOST_COOKIE}=%24argon2id%24v%3D19%24m%3D65536; theme=dark; other=1"
-    ours = Door(real.port, f"ada.{DOMAIN}", cookie, real.tls)
-    theirs = Door(by_hand, f"ada.{DOMAIN}", cookie, real.tls)
+    ours = Entrance(real.port, f"ada.{DOMAIN}", cookie, real.tls)
+    theirs = Entrance(by_hand, f"ada.{DOMAIN}", cookie, real.tls)
     rates: dict[str, list[float]] = {"ours": [], "theirs": []}
     for number in range(ROUNDS):
-        for side, door in _turns(number, ours, theirs):
-            rates[side].append(wrk.load(door, "/", SECONDS, len(PAGE)).rate)
+        for side, entrance in _turns(number, ours, theirs):
+            rates[side].append(wrk.load(entrance, "/", SECONDS, len(PAGE)).rate)
         table.progress(f"pages: {rates['ours'][-1]:.0f}/s, by hand {rates['theirs'][-1]:.0f}/s")
     both = (Samples.of(rates["ours"]), Samples.of(rates["theirs"]))
     return Row("pages of 3 KB", "/s", *both, AtLeastTimes(0.95))

@@ -32,17 +32,17 @@ def _ours(ground: Ground) -> dict[str, float]:
     workspace = ground.workspace
     workspace.stop()
     workspace.start()
-    workspace.door.first_page()
+    workspace.entrance.first_page()
     return processes.settled(workspace.processes)
 
 
 def _theirs(ground: Ground) -> dict[str, float]:
     ground.workspace.stop()
     with ground.bare.running() as running:
-        ground.bare.door.first_page(alive=running.check_alive)
+        ground.bare.entrance.first_page(alive=running.check_alive)
         found = processes.settled(running.processes)
     ground.workspace.start()
-    ground.workspace.door.first_page()
+    ground.workspace.entrance.first_page()
     return found
 
 

@@ -29,7 +29,7 @@ def run(ground: Ground) -> Section:
     """The comparison."""
     workspace = ground.workspace
     workspace.start()
-    workspace.door.first_page()
+    workspace.entrance.first_page()
     quiet = [_sign_in(workspace, f"127.0.1.{number}") for number in range(1, SAMPLES + 1)]
     storm = Storm(workspace)
     with storm.raging():
@@ -55,11 +55,11 @@ def _sign_in(workspace: Workspace, address: str) -> float:
 
 
 def _connect(workspace: Workspace, address: str) -> http.client.HTTPConnection:
-    door = workspace.door
-    connection = http.client.HTTPConnection(door.host, door.port, timeout=30)
-    plain = socket.create_connection(("127.0.0.1", door.port), 30, source_address=(address, 0))
-    assert door.trust is not None
-    connection.sock = door.trust.wrap_socket(plain, server_hostname=door.host)
+    entrance = workspace.entrance
+    connection = http.client.HTTPConnection(entrance.host, entrance.port, timeout=30)
+    plain = socket.create_connection(("127.0.0.1", entrance.port), 30, source_address=(address, 0))
+    assert entrance.trust is not None
+    connection.sock = entrance.trust.wrap_socket(plain, server_hostname=entrance.host)
     return connection
 
 

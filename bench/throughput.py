@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.client import OK
 
 from bench import table, wrk
-from bench.door import WORKBENCH, Door
+from bench.entrance import WORKBENCH, Entrance
 from bench.ground import Ground
 from bench.results import AtLeastTimes, Goal, Row, Samples, Section
 from bench.wrk import CONNECTIONS, THREADS, Load
@@ -35,14 +35,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Entrances:
     """The three sides of a comparison."""
 
-    plain: Door
-    tls: Door
-    bare: Door
+    plain: Entrance
+    tls: Entrance
+    bare: Entrance
 
-    def sides(self) -> dict[str, Door]:
+    def sides(self) -> dict[str, Entrance]:
         """By the names that the table uses."""
         return {PLAIN: self.plain, TLS: self.tls, BARE: self.bare}
 
@@ -51,18 +51,18 @@ def run(ground: Ground) -> Section:
     """The comparison."""
     workspace, bare = ground.workspace, ground.bare
     workspace.start()
-    workspace.door.first_page()
-    doors = Doors(workspace.tunnel, workspace.door, bare.door)
+    workspace.entrance.first_page()
+    entrances = Entrances(workspace.tunnel, workspace.entrance, bare.entrance)
     with bare.running() as running:
-        bare.door.first_page(alive=running.check_alive)
+        bare.entrance.first_page(alive=running.check_alive)
         targets = (
             Target("workbench page", WORKBENCH, 4, GOAL),
-            Target("workbench.js", workspace.door.workbench_script(), 2, None),
+            Target("workbench.js", workspace.entrance.workbench_script(), 2, None),
         )
         rows, notes, details = [], [], {}
         for target in targets:
-            size = _same_size(target, doors)
-            rounds = [_round(target, size, doors) for _ in range(ROUNDS)]
+            size = _same_size(target, entrances)
+            rounds = [_round(target, size, entrances) for _ in range(ROUNDS)]
             rows += _rows(target, rounds)
             notes.append(f"{target.name}: {size:,} bytes, {_latencies(rounds)}")
             details[target.name] = [
@@ -81,10 +81,10 @@ Round = Mapping[str, Load]
 """One load per side, taken right after each other."""
 
 
-def _round(target: Target, size: int, doors: Doors) -> Round:
+def _round(target: Target, size: int, entrances: Entrances) -> Round:
     loads = {
-        side: wrk.load(door, target.path, target.seconds, size)
-        for side, door in doors.sides().items()
+        side: wrk.load(entrance, target.path, target.seconds, size)
+        for side, entrance in entrances.sides().items()
     }
     rates = ", ".join(f"{side} {load.rate:.0f}/s" for side, load in loads.items())
     table.progress(f"{target.name}: {rates}")
@@ -99,9 +99,9 @@ def _rows(target: Target, rounds: Sequence[Round]) -> list[Row]:
     ]
 
 
-def _same_size(target: Target, doors: Doors) -> int:
+def _same_size(target: Target, entrances: Entrances) -> int:
     """The body's length, the same from both sides but for names that occur in the page."""
-    replies = [door.get(target.path) for door in doors.sides().values()]
+    replies = [entrance.get(target.path) for entrance in entrances.sides().values()]
     assert all(reply.status == OK for reply in replies), [reply.status for reply in replies]
     sizes = [len(reply.body) for reply in replies]
     assert max(sizes) - min(sizes) <= 0.05 * max(sizes), f"not the same page: {sizes} bytes"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench import processes
-from bench.door import Door
+from bench.entrance import Entrance
 from carrel.adapters import files
 from carrel.core import edge, names
 from carrel.core.layout import LocalLayout
@@ -24,7 +24,7 @@ USER = "ada"
 class Workspace:
     """The workspace of `USER`, signed in once: the cookie is good for every start (facts §4).
 
-    `door` is what people use, HTTPS; `tunnel` the plain listener for SSH tunnels, by the same nginx.
+    `entrance` is what people use, HTTPS; `tunnel` the plain listener for SSH tunnels, by the same nginx.
     """
 
     def __init__(self, site: RealSite, tunnel: int) -> None:
@@ -32,14 +32,14 @@ class Workspace:
         self.service = names.workspace_service(USER)
         self.container = self.layout.container(USER)
         self.session = self._sign_in()
-        self.door = Door(
+        self.entrance = Entrance(
             port=site.port,
             host=f"{USER}.code.localhost",
             cookie=f"{edge.HOST_COOKIE}={self.session}",
             trust=ssl.create_default_context(cafile=str(site.authority)),
         )
         tunnel_cookie = edge.Tunnel(USER, tunnel).cookie
-        self.tunnel = Door(tunnel, "127.0.0.1", f"{tunnel_cookie}={self.session}")
+        self.tunnel = Entrance(tunnel, "127.0.0.1", f"{tunnel_cookie}={self.session}")
 
     @property
     def layout(self) -> LocalLayout:

@@ -1,4 +1,4 @@
-"""Runs wrk, the load generator, against a Door; used by every bench that counts requests."""
+"""Runs wrk, the load generator, against a Entrance; used by every bench that counts requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from bench.door import Door
+from bench.entrance import Entrance
 
 THREADS, CONNECTIONS = 2, 16
 
@@ -46,17 +46,17 @@ class Load:
         return self.requests / self.seconds
 
 
-def load(door: Door, path: str, seconds: int, size: int) -> Load:
+def load(entrance: Entrance, path: str, seconds: int, size: int) -> Load:
     """What it sees; an error, or an answer shorter than `size`, is a mistake of the bench."""
     # JSON and Lua write these strings alike; the names need Lua's brackets.
-    headers = ", ".join(f"[{json.dumps(k)}] = {json.dumps(v)}" for k, v in door.headers.items())
+    headers = ", ".join(f"[{json.dumps(k)}] = {json.dumps(v)}" for k, v in entrance.headers.items())
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT.format(headers=f"{{{headers}}}", port=door.port))
+        script.write(_SCRIPT.format(headers=f"{{{headers}}}", port=entrance.port))
         script.flush()
         command = [
             "wrk", f"--threads={THREADS}", f"--connections={CONNECTIONS}",
             f"--duration={seconds}s", "--timeout=10s", f"--script={script.name}",
-            door.address + path,
+            entrance.address + path,
         ]  # fmt: skip
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90)
     seen = Load(**json.loads(result.stderr))

@@ -201,9 +201,9 @@ class RealGateway:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.write()
-        module = ["-m", "carrel.services.gateway"]
+        module = ["-m", "carrel.gateway"]
         if self.before:
-            run = "import runpy; runpy.run_module('carrel.services.gateway', run_name='__main__')"
+            run = "import runpy; runpy.run_module('carrel.gateway', run_name='__main__')"
             module = ["-c", f"{self.before}; {run}"]
         command = [sys.executable, *self.options, *module, str(self.file)]
         command += ["--account", self.account] if self.account else []

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from carrel.core.site import AiLimits
-from carrel.services.gateway import body as bodies
-from carrel.services.gateway import sockets
+from carrel.gateway import body as bodies
+from carrel.gateway import sockets
 from carrel.targets.waiting import until
 from gateways import ASK, KEY, Provider, RealGateway, connect, streaming, token
 
@@ -249,7 +249,7 @@ def test_a_body_that_trickles_is_cut_by_the_clock_and_holds_nobody_up(
 ) -> None:
     assert bodies.BODY_SECONDS <= 60
     slow = RealGateway.of(tmp_path, provider, replace(LIMITS, concurrent=2), "ada", "ben")
-    slow.before = "import carrel.services.gateway.body as b; b.BODY_SECONDS = 0.5"
+    slow.before = "import carrel.gateway.body as b; b.BODY_SECONDS = 0.5"
     try:
         slow.start()
         begun = time.monotonic()
@@ -265,7 +265,7 @@ def test_bodies_that_wait_share_one_persons_room_and_take_none_of_others(
     provider: Provider, tmp_path: Path
 ) -> None:
     gateway = RealGateway.of(tmp_path, provider, LIMITS, "ada", "ben")
-    gateway.before = "import carrel.services.gateway.body as b; b.HELD_BYTES = 700_000"
+    gateway.before = "import carrel.gateway.body as b; b.HELD_BYTES = 700_000"
     start = head(CHAT, "Content-Length: 600000")
     try:
         gateway.start()
@@ -339,7 +339,7 @@ def test_settings_that_change_all_the_time_break_no_request(
     provider: Provider, tmp_path: Path
 ) -> None:
     gateway = RealGateway.of(tmp_path, provider, LIMITS, "ada")
-    gateway.before = "import carrel.services.gateway.daemon as d; d.LOOK_SECONDS = 0.005"
+    gateway.before = "import carrel.gateway.daemon as d; d.LOOK_SECONDS = 0.005"
     failures: list[int] = []
 
     def ask() -> None:

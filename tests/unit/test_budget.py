@@ -5,18 +5,10 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrel.core.budget import (
-    DAY,
-    Ledger,
-    Refusal,
-    Reservation,
-    Why,
-    day_of,
-    month_start,
-    warning,
-)
+from carrel.core.calendar import DAY, day_of, month_start
 from carrel.core.prices import nano
 from carrel.core.site import AiLimits
+from carrel.gateway.budget import Ledger, Refusal, Reservation, Why, warning
 
 NOON = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC).timestamp()
 NONE = AiLimits()

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrel.core import request as requests
-from carrel.core import standin, wire
 from carrel.core.gateway import Chosen, Gateway, Unknown, Upstream, choose, gateway
 from carrel.core.prices import price
-from carrel.core.request import Unreadable, asked, outgoing
 from carrel.core.site import Ai, AiLimits, Price, Provider, User, Wire
-from carrel.core.usage import Kind, Meter
+from carrel.gateway import request as requests
+from carrel.gateway import settings, standin, wire
+from carrel.gateway.request import Unreadable, asked, outgoing
+from carrel.gateway.usage import Kind, Meter
 from carrel.render.gateway import document
-from carrel.services.gateway import settings
 from samples import HASH, TWO_USERS
 
 PRICE = price(1, 2)

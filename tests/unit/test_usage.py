@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import provider_server as provider
 from carrel.core.prices import SHIPPED, price
-from carrel.core.scrub import Scrubber
-from carrel.core.usage import Kind, Lines, Meter, Usage, told
+from carrel.gateway.scrub import Scrubber
+from carrel.gateway.usage import Kind, Lines, Meter, Usage, told
 
 SECRET = b"sk-secret-sk-s"
 

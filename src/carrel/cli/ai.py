@@ -13,8 +13,7 @@ from carrel.cli import console
 from carrel.cli.ai_keys import key
 from carrel.cli.options import config_option, json_option, target_option
 from carrel.config import load
-from carrel.core.budget import dollars
-from carrel.core.prices import NANO
+from carrel.core.prices import NANO, dollars
 from carrel.operations import ai as verbs
 from carrel.operations.ai import Standing
 from carrel.operations.site import Target, place

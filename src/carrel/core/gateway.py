@@ -1,6 +1,6 @@
 """What the AI gateway is told: people with limits, providers with models and prices, its files.
 
-Made from a Site here, written as gateway.json by render.gateway, read back by services.gateway.
+Made from a Site here, written as gateway.json by render.gateway, read back by carrel.gateway.
 Holds no secret.
 """
 

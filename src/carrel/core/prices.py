@@ -36,9 +36,15 @@ def wire(provider: str) -> Wire:
     return Wire.ANTHROPIC if provider == ANTHROPIC else Wire.OPENAI
 
 
-def nano(dollars: float) -> int:
+def nano(value: float) -> int:
     """Dollars as whole nano-dollars."""
-    return round(dollars * NANO)
+    return round(value * NANO)
+
+
+def dollars(money: int) -> str:
+    """Nano-dollars for people: cents, or more digits where cents would show nothing."""
+    value = money / NANO
+    return f"${value:.2f}" if value >= 0.1 or money == 0 else f"${value:.4f}"  # noqa: PLR2004
 
 
 def price(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from carrel.adapters import books
 from carrel.adapters.books import By, Spent, Sum
-from carrel.core.budget import DAY, day_of, month_start
+from carrel.core.calendar import DAY, day_of, month_start
 from carrel.core.site import AiLimits, Site
 from carrel.errors import CarrelError
 from carrel.targets.place import Place

@@ -10,7 +10,7 @@ from carrel.core.gateway import Gateway
 from carrel.core.layout import Layout
 from carrel.core.site import Site
 
-PROGRAM = "carrel.services.gateway"
+PROGRAM = "carrel.gateway"
 """What Python runs."""
 
 

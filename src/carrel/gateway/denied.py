@@ -1,4 +1,4 @@
-"""Why a request goes no further; raised anywhere behind a door, answered by it."""
+"""Why a request goes no further; raised anywhere while a request is admitted, answered there."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from carrel.core.prices import BASE_URLS
-from carrel.core.usage import Kind
+from carrel.gateway.usage import Kind
 
 JSON, EVENTS = "application/json", "text/event-stream"
 

@@ -13,9 +13,6 @@ import time
 
 from aiohttp import web
 
-from carrel.core import request as requests
-from carrel.core import standin, wire
-from carrel.core.budget import Refusal
 from carrel.core.gateway import (
     STAND_IN,
     STAND_IN_MODEL,
@@ -26,15 +23,17 @@ from carrel.core.gateway import (
     choose,
     offered,
 )
-from carrel.core.request import Asked, Unreadable
 from carrel.core.site import EVERYONE, Price, Unpriced, Wire
-from carrel.core.usage import Kind, Usage
-from carrel.services.gateway import upstream
-from carrel.services.gateway.body import Bodies
-from carrel.services.gateway.denied import Denied
-from carrel.services.gateway.exchange import CLIENT_LEFT, Exchange
-from carrel.services.gateway.house import House
-from carrel.services.gateway.settings import Known
+from carrel.gateway import request as requests
+from carrel.gateway import standin, upstream, wire
+from carrel.gateway.body import Bodies
+from carrel.gateway.budget import Refusal
+from carrel.gateway.context import Context
+from carrel.gateway.denied import Denied
+from carrel.gateway.exchange import CLIENT_LEFT, Exchange
+from carrel.gateway.request import Asked, Unreadable
+from carrel.gateway.settings import Known
+from carrel.gateway.usage import Kind, Usage
 
 log = logging.getLogger("carrel.gateway")
 
@@ -44,11 +43,11 @@ _QUERIES = {"", "beta=true"}
 """Anthropic's clients add this one; what it means is also in a header."""
 
 
-class Door:
+class Admission:
     """The handler of one person's socket."""
 
-    def __init__(self, house: House, user: str) -> None:
-        self._house = house
+    def __init__(self, context: Context, user: str) -> None:
+        self._context = context
         self._user = user
         self._bodies = Bodies()
 
@@ -70,7 +69,7 @@ class Door:
             return self._denied(shape, Denied(500, "fault", sentence))
 
     def _denied(self, shape: Wire, denied: Denied) -> web.Response:
-        self._house.metrics.add("refused_total", reason=denied.why)
+        self._context.metrics.add("refused_total", reason=denied.why)
         headers = {"Retry-After": str(denied.retry_after)} if denied.retry_after else None
         return web.Response(
             status=denied.status,
@@ -80,11 +79,11 @@ class Door:
         )
 
     async def _admit(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
-        known = self._house.known
+        known = self._context.known
         person = self._person(request, known)
         path, _, query = target.partition("?")
         if path == wire.USAGE_PATH and request.method == "GET":
-            return web.json_response(self._house.usage(person))
+            return web.json_response(self._context.usage(person))
         route = known.routes.get((request.method, path))
         if route is None or query not in _QUERIES:
             raise Denied(404, "path", "There is nothing at this address.")
@@ -96,7 +95,7 @@ class Door:
         try:
             return await self._serve(request, route.kind, at, person)
         finally:
-            self._house.ledger.leave(self._user)
+            self._context.ledger.leave(self._user)
 
     def _person(self, request: web.BaseRequest, known: Known) -> Person:
         """Whose socket this is, if the token agrees."""
@@ -119,10 +118,10 @@ class Door:
         return person
 
     def _enter(self, person: Person, known: Known) -> None:
-        house = self._house
-        if house.closing:
+        context = self._context
+        if context.closing:
             raise Denied(503, "closing", "The AI gateway restarts. Try again in a moment.", 2)
-        if house.stopped:
+        if context.stopped:
             raise Denied(
                 503,
                 "books",
@@ -131,14 +130,14 @@ class Door:
                 30,
             )
         total = known.settings.total
-        refusal = house.ledger.enter(self._user, time.time(), person.limits, total)
+        refusal = context.ledger.enter(self._user, time.time(), person.limits, total)
         if refusal is not None:
             raise Denied(429, refusal.why, refusal.sentence, refusal.retry_after)
 
     async def _serve(
         self, request: web.BaseRequest, kind: Kind, at: Upstream | None, person: Person
     ) -> web.StreamResponse:
-        body = await self._bodies.read(request, _most(person, self._house.known))
+        body = await self._bodies.read(request, _most(person, self._context.known))
         try:
             found = self._prepare(request, kind, at, person, body)
         finally:
@@ -148,14 +147,14 @@ class Door:
         if isinstance(found, web.Response):
             return found
         outgoing, errand, exchange = found
-        self._house.begin(exchange)
+        self._context.begin(exchange)
         try:
-            return await upstream.forward(request, outgoing, errand, exchange, self._house.client)
+            return await upstream.forward(request, outgoing, errand, exchange, self._context.client)
         except BaseException:
             exchange.finish(CLIENT_LEFT)
             raise
         finally:
-            self._house.end(exchange)
+            self._context.end(exchange)
 
     def _prepare(
         self,
@@ -167,7 +166,7 @@ class Door:
     ) -> web.Response | tuple[upstream.Outgoing, upstream.Errand, Exchange]:
         """What goes to which provider, with its reservation; or the answer, if nothing goes."""
         # Settings may have changed while the body came.
-        known = self._house.known
+        known = self._context.known
         try:
             asked = requests.asked(kind, body)
         except Unreadable as error:
@@ -201,11 +200,11 @@ class Door:
         self, request: web.BaseRequest, asked: Asked, chosen: Chosen, person: Person
     ) -> Exchange:
         """Keep what the request may cost at most, or refuse it."""
-        settings, now = self._house.known.settings, time.time()
+        settings, now = self._context.known.settings, time.time()
         price = _price(chosen, settings.unpriced)
         size = asked.input_estimate(price.context)
         usage = Usage(input=size, output=asked.output_estimate(price.max_output))
-        kept = self._house.ledger.reserve(
+        kept = self._context.ledger.reserve(
             self._user,
             now,
             # What goes into a cache may cost more than input.
@@ -218,7 +217,7 @@ class Door:
             raise Denied(403, kept.why, kept.sentence)
         session = request.headers.get("X-Session-Id", "")
         return Exchange(
-            id=self._house.books.next_id(),
+            id=self._context.books.next_id(),
             user=self._user,
             session=session if _SESSION.fullmatch(session) else "",
             provider=chosen.provider.name,

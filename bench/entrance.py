@@ -31,7 +31,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Entrance:
     """Where to ask: a port on 127.0.0.1, the name to ask for, and the session's cookie."""
 
     port: int
@@ -89,8 +89,8 @@ class Door:
         return f"/{found[1].lstrip('/')}"
 
 
-def _ask(connection: http.client.HTTPConnection, door: Door, path: str) -> Reply:
-    connection.request("GET", path, headers=door.headers)
+def _ask(connection: http.client.HTTPConnection, entrance: Entrance, path: str) -> Reply:
+    connection.request("GET", path, headers=entrance.headers)
     answer = connection.getresponse()
     return Reply(answer.status, answer.read())
 
@@ -98,9 +98,9 @@ def _ask(connection: http.client.HTTPConnection, door: Door, path: str) -> Reply
 class _Connection(http.client.HTTPConnection):
     """HTTP to loopback under another name, which only browsers resolve by themselves."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__("127.0.0.1", door.port, timeout=30)
-        self._door = door
+    def __init__(self, entrance: Entrance) -> None:
+        super().__init__("127.0.0.1", entrance.port, timeout=30)
+        self._door = entrance
 
     def connect(self) -> None:
         self.sock = socket.create_connection(("127.0.0.1", self.port), timeout=self.timeout)

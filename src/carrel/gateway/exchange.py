@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import monotonic
 
-from carrel.core.budget import Reservation
 from carrel.core.site import Price
-from carrel.core.usage import Meter, Usage
+from carrel.gateway.budget import Reservation
+from carrel.gateway.usage import Meter, Usage
 
 CLIENT_LEFT = 499
 """nginx's word for it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from json.decoder import WHITESPACE, scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from carrel.core.usage import Kind
+from carrel.gateway.usage import Kind
 
 BYTES_PER_TOKEN = 2
 """A cautious guess for what is not counted yet; four is usual for English."""

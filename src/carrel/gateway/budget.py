@@ -10,27 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from carrel.core.prices import NANO
+from carrel.core.calendar import day_of, month_start
+from carrel.core.prices import dollars
 from carrel.core.site import AiLimits
 
-DAY = 86_400
 WARN_AT = 0.8
 """The part of a budget after which its owner is told."""
-
-
-def day_of(now: float) -> int:
-    """Days since 1970."""
-    return int(now // DAY)
-
-
-def month_start(day: int) -> int:
-    """The day on which the month of `day` began (the civil calendar, worked out in integers)."""
-    # Days since 0000-03-01, in eras of 400 years: http://howardhinnant.github.io/date_algorithms.html
-    of_era = (day + 719_468) % 146_097
-    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
-    of_year = of_era - (365 * year + year // 4 - year // 100)
-    month = (5 * of_year + 2) // 153
-    return day - (of_year - (153 * month + 2) // 5)
 
 
 class Why(StrEnum):
@@ -218,12 +203,6 @@ def _refill(account: Account, limits: AiLimits, now: float) -> int:
     account.allowance = min(rate, account.allowance + (now - account.allowance_at) * rate / 60)
     account.allowance_at = now
     return 0 if account.allowance >= 1 else math.ceil((1 - account.allowance) * 60 / rate)
-
-
-def dollars(nano: int) -> str:
-    """Money for people: cents, or more digits where cents would show nothing."""
-    value = nano / NANO
-    return f"${value:.2f}" if value >= 0.1 or nano == 0 else f"${value:.4f}"  # noqa: PLR2004
 
 
 _WHEN = {

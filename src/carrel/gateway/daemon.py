@@ -14,14 +14,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from carrel.core.budget import Ledger
-from carrel.services.gateway import sockets, upstream
-from carrel.services.gateway.books import Before, Books
-from carrel.services.gateway.door import Door
-from carrel.services.gateway.house import House
-from carrel.services.gateway.metrics import Metrics
-from carrel.services.gateway.settings import Invalid, Watched
-from carrel.services.gateway.sockets import Listener
+from carrel.gateway import sockets, upstream
+from carrel.gateway.admission import Admission
+from carrel.gateway.books import Before, Books
+from carrel.gateway.budget import Ledger
+from carrel.gateway.context import Context
+from carrel.gateway.metrics import Metrics
+from carrel.gateway.settings import Invalid, Watched
+from carrel.gateway.sockets import Listener
 
 LOOK_SECONDS = 1.0
 OPEN_SECONDS = 10.0
@@ -42,7 +42,7 @@ class Daemon:
         self._opened = asyncio.Event()
         books = Books(watched.known.settings.books, self._books_opened)
         client = upstream.client(trust)
-        self._house = House(watched, books, client, Ledger(), Metrics())
+        self._context = Context(watched, books, client, Ledger(), Metrics())
         self._listeners: dict[str, Listener] = {}
         self._failed: set[str] = set()
         self._closing: list[Listener] = []
@@ -51,8 +51,8 @@ class Daemon:
         """Serve until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end.set)
-        house = self._house
-        house.books.start()
+        context = self._context
+        context.books.start()
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._opened.wait(), OPEN_SECONDS)
@@ -67,11 +67,11 @@ class Daemon:
                 await self._look()
             await self._finish()
         finally:
-            house.books.close()
-            await house.client.close()
+            context.books.close()
+            await context.client.close()
 
     def _counts(self) -> tuple[int, int]:
-        settings = self._house.known.settings
+        settings = self._context.known.settings
         return len(settings.people), len(settings.providers)
 
     def _books_opened(self, before: Before | None) -> None:
@@ -79,39 +79,39 @@ class Daemon:
 
         def restore() -> None:
             if before is not None:
-                self._house.restore(before)
+                self._context.restore(before)
             self._opened.set()
 
         self._loop.call_soon_threadsafe(restore)
 
     def _refresh(self) -> None:
         try:
-            changed = self._house.watched.refresh()
+            changed = self._context.watched.refresh()
         except Invalid as error:
-            self._house.metrics.add("reloads_total", outcome="refused")
+            self._context.metrics.add("reloads_total", outcome="refused")
             log.error("%s. The settings stay as they were.", error)  # noqa: TRY400
             return
         if changed:
-            self._house.metrics.add("reloads_total", outcome="taken")
+            self._context.metrics.add("reloads_total", outcome="taken")
             log.info("new settings: %d people, %d providers", *self._counts())
 
     async def _look(self) -> None:
         """Listen wherever that is due, and nowhere else."""
-        settings = self._house.known.settings
+        settings = self._context.known.settings
         wanted = {settings.socket(person.name): person.name for person in settings.people}
         wanted[settings.admin] = ""
         for path, listener in list(self._listeners.items()):
             if path not in wanted or not listener.ours:
                 listener.stop()
                 self._closing.append(self._listeners.pop(path))
-        self._closing = [one for one in self._closing if one.door.connections]
+        self._closing = [one for one in self._closing if one.handler.connections]
         for path, user in wanted.items():
             if path not in self._listeners and Path(path).parent.is_dir():
                 await self._listen(path, user)
 
     async def _listen(self, path: str, user: str) -> None:
         """Listen for a person, or for the host if `user` is empty."""
-        mode, serve = (0o666, Door(self._house, user)) if user else (0o600, self._admin)
+        mode, serve = (0o666, Admission(self._context, user)) if user else (0o600, self._admin)
         try:
             self._listeners[path] = await Listener.at(path, mode, sockets.handler(serve))
         except OSError as error:
@@ -125,9 +125,9 @@ class Daemon:
         """The host's own socket: how the gateway is, and what it did."""
         match request.method, request.raw_path:
             case "GET", "/metrics":
-                return web.Response(text=self._house.figures())
+                return web.Response(text=self._context.figures())
             case "GET", "/healthz":
-                trouble = self._house.books.trouble
+                trouble = self._context.books.trouble
                 state = {"status": "trouble" if trouble else "ok", "books": trouble or "ok"}
                 return web.json_response(state, status=503 if trouble else 200)
         return web.Response(status=404, text="There are /metrics and /healthz.\n")
@@ -135,15 +135,15 @@ class Daemon:
     async def _finish(self) -> None:
         """Take nothing new, let open streams end, then cut them; all of it gets into the books."""
         _notify("STOPPING=1")
-        self._house.closing = True
+        self._context.closing = True
         listeners = [*self._listeners.values(), *self._closing]
         for listener in self._listeners.values():
             listener.stop()
         end = self._loop.time() + GRACE_SECONDS
-        while self._house.ledger.all.open and self._loop.time() < end:
+        while self._context.ledger.all.open and self._loop.time() < end:
             await asyncio.sleep(0.02)
         # For aiohttp, no seconds at all would mean for ever.
-        await asyncio.gather(*(listener.door.shutdown(CUT_SECONDS) for listener in listeners))
+        await asyncio.gather(*(listener.handler.shutdown(CUT_SECONDS) for listener in listeners))
 
 
 def _notify(state: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from carrel.adapters import books
 from carrel.adapters.books import Row, Spent
-from carrel.core.budget import DAY, day_of, month_start
+from carrel.core.calendar import DAY, day_of, month_start
 
 BATCH_SECONDS = 0.1
 RETRY_SECONDS = 1.0

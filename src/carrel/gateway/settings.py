@@ -17,9 +17,9 @@ from pathlib import Path
 
 from yarl import URL
 
-from carrel.core import wire
 from carrel.core.gateway import STAND_IN, Gateway, Person, Upstream
-from carrel.core.usage import Kind
+from carrel.gateway import wire
+from carrel.gateway.usage import Kind
 
 Mark = tuple[int, int, int] | None
 """What tells one version of a file from another; None if there is no file."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carrel.core.site import Wire
-from carrel.core.usage import Kind
+from carrel.gateway.usage import Kind
 
 USAGE_PATH = "/carrel/usage"
 

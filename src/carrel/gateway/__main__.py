@@ -1,4 +1,4 @@
-"""Starts the gateway: `python -m carrel.services.gateway FILE [--account NAME]`.
+"""Starts the gateway: `python -m carrel.gateway FILE [--account NAME]`.
 
 With --account, root starts it: everything it will ever import is imported and the authorities of TLS
 are read, then it becomes that account, and only then opens its first file. The account need not be
@@ -18,18 +18,18 @@ import sys
 
 import uvloop
 
-from carrel.services.gateway.daemon import Daemon, allow_many_files
-from carrel.services.gateway.settings import Invalid, Watched
+from carrel.gateway.daemon import Daemon, allow_many_files
+from carrel.gateway.settings import Invalid, Watched
 
 
 def main() -> int:
     """Exit status 0 after SIGTERM or SIGINT, 2 when the settings cannot be used."""
-    parser = argparse.ArgumentParser(prog="carrel.services.gateway", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="carrel.gateway", allow_abbrev=False)
     parser.add_argument("file", help="gateway.json")
     parser.add_argument("--account", help="become this account first (root only)")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
-    # It would write what somebody sends that is no HTTP; faults of ours are told by `door`.
+    # It would write what somebody sends that is no HTTP; faults of ours are told by `admission`.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     trust = ssl.create_default_context()
     allow_many_files()

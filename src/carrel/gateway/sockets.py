@@ -41,7 +41,7 @@ class Listener:
     path: str
     inode: int
     server: asyncio.Server
-    door: web.Server
+    handler: web.Server
 
     @staticmethod
     async def at(path: str, mode: int, handler: web.Server) -> Listener:

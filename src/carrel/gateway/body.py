@@ -1,6 +1,6 @@
 """Reads the bodies of one person's requests: not too large, not too slow, and not too much at once.
 
-Used by `door`. Does not look into them.
+Used by `admission`. Does not look into them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from aiohttp import web
 
 from carrel.core.site import MIB
-from carrel.services.gateway.denied import Denied
+from carrel.gateway.denied import Denied
 
 BODY_SECONDS = 60
 """How long a body may take; on a socket even a large one takes milliseconds."""

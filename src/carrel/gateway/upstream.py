@@ -1,6 +1,6 @@
 """Asks a provider and passes its answer on as it comes, without the key ever coming back.
 
-Used by `door`. Never holds back a part of a stream, never repeats a request, never waits for ever.
+Used by `admission`. Never holds back a part of a stream, never repeats a request, never waits for ever.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from carrel.core import wire
 from carrel.core.gateway import Upstream
-from carrel.core.scrub import REPLACEMENT, Scrubber
 from carrel.core.site import Wire
-from carrel.core.usage import Kind, Meter
-from carrel.services.gateway.exchange import Exchange
+from carrel.gateway import wire
+from carrel.gateway.exchange import Exchange
+from carrel.gateway.scrub import REPLACEMENT, Scrubber
+from carrel.gateway.usage import Kind, Meter
 
 CONNECT_SECONDS = 10
 FIRST_BYTE_SECONDS = 300

@@ -1,4 +1,4 @@
-"""What all doors of a gateway share: settings, accounts, books, counters, and the HTTP client."""
+"""What all sockets of a gateway share: settings, accounts, books, counters, and the HTTP client."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 import aiohttp
 
 from carrel.adapters.books import CLOSED, OPEN, Row
-from carrel.core import budget
-from carrel.core.budget import Ledger
 from carrel.core.gateway import Person
 from carrel.core.prices import NANO
 from carrel.core.site import WhenFull
-from carrel.services.gateway.books import Before, Books
-from carrel.services.gateway.exchange import Exchange, Outcome
-from carrel.services.gateway.metrics import Metrics
-from carrel.services.gateway.settings import Known, Watched
+from carrel.gateway import budget
+from carrel.gateway.books import Before, Books
+from carrel.gateway.budget import Ledger
+from carrel.gateway.exchange import Exchange, Outcome
+from carrel.gateway.metrics import Metrics
+from carrel.gateway.settings import Known, Watched
 
 log = logging.getLogger("carrel.gateway")
 
 
 @dataclass(slots=True)
-class House:
+class Context:
     """Lives in the event loop's thread; nothing here is called from another one."""
 
     watched: Watched

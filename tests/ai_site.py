@@ -37,7 +37,7 @@ max_output = 100
 PLENTY, NOTHING = 10_000.0, 0.01
 
 
-class House:
+class AiSite:
     """A site with a gateway, and a provider on the host that only the gateway reaches."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,7 +51,7 @@ class House:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, folder: Path) -> Iterator[House]:
+    def opened(cls, folder: Path) -> Iterator[AiSite]:
         """One that is up, with everything answering; nothing of it is left at the end."""
         made = cls(folder)
         try:
