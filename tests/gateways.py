@@ -28,7 +28,7 @@ from carrel.targets.waiting import until
 KEY = "sk-canary-9f8e7d6c5b4a"
 MODELS = (
     "plain tools slow stuck cut busy broken garbage endless echo leak locked mute elsewhere early "
-    "long late"
+    "long late packed"
 ).split()
 PRICE = price(1, 2, cached_input=0.1, cache_write=1.25, max_output=100, context=100_000)
 ASK = {"role": "user", "content": "Whose desk is this?"}

@@ -243,19 +243,24 @@ class Provider:
         value = make(answer)
         if answer.model == "mute":
             del value["usage"]
-        if answer.model == "leak":
+        if answer.model in ("leak", "packed"):
             value["id"] = f"is {key(request)} yours?"
         self.served.count(answer.tokens_in, answer.tokens_out)
-        return web.json_response(value)
+        response = web.json_response(value)
+        if answer.model == "packed":
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
 
     async def _stream(
         self, request: web.BaseRequest, kind: str, answer: Answer, events: list[Json]
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        if answer.model == "packed":
+            response.enable_compression(web.ContentCoding.gzip)
         await response.prepare(request)
         async for number, event in paced(answer.model, events):
             text = json.dumps(event)
-            if answer.model == "leak":
+            if answer.model in ("leak", "packed"):
                 text = text.replace("desk", key(request))
             name = f"event: {event['type']}\n" if kind != "chat/completions" else ""
             await response.write(f"{name}data: {text}\n\n".encode())

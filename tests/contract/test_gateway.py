@@ -207,6 +207,24 @@ def test_a_key_that_comes_back_in_an_answer_is_taken_out(
     assert b"[key]" in answer.body
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_comes_packed_unasked_is_opened_cleaned_and_counted(
+    gateway: RealGateway, provider: Provider, *, stream: bool
+) -> None:
+    gateway.start()
+    before = provider.served()
+    answer = gateway.chat("ada", "packed", stream=stream)
+    assert answer.status == 200
+    assert "content-encoding" not in answer.headers
+    assert KEY.encode() not in answer.body
+    assert b"[key]" in answer.body
+    (row,) = gateway.settled(1)
+    served = provider.served()
+    assert row.tokens_in == served["tokens_in"] - before["tokens_in"]
+    assert row.tokens_out == served["tokens_out"] - before["tokens_out"]
+    assert not row.estimated
+
+
 # -- limits ------------------------------------------------------------------------------------
 
 

@@ -79,10 +79,19 @@ def test_a_chat_is_answered(oai: openai.OpenAI) -> None:
 
 
 def test_a_chat_streams_and_tells_its_usage(oai: openai.OpenAI) -> None:
-    chunks = list(oai.chat.completions.create(model="plain", messages=ASKED, stream=True))
+    told: Any = {"include_usage": True}
+    ask = oai.chat.completions.create
+    chunks = list(ask(model="plain", messages=ASKED, stream=True, stream_options=told))
     words = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
     assert "".join(words) == ANSWER
     assert chunks[-1].usage is not None
+
+
+def test_a_chat_that_did_not_ask_for_its_usage_ends_without_an_empty_list_of_choices(
+    oai: openai.OpenAI,
+) -> None:
+    chunks = list(oai.chat.completions.create(model="plain", messages=ASKED, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == ANSWER
 
 
 def test_a_chat_calls_tools(oai: openai.OpenAI) -> None:

@@ -1,12 +1,13 @@
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrel.config import load
+from carrel.config import load, secrets
 from carrel.config.load import Faulty
 from carrel.config.template import example
 from carrel.core.site import (
@@ -20,19 +21,21 @@ from carrel.core.site import (
     Wire,
 )
 from carrel.errors import ConfigError
+from carrel.gateway import settings
+from carrel.render import secret
 from samples import HASH, write_config
 
 START = 'domain = "code.example.org"\n'
 DAN = f'[users.dan]\npassword_hash = "{HASH}"\n'
 
 
-def site(folder: Path, text: str, **secrets: str) -> Site:
-    return load.load(write_config(folder, text, **secrets))
+def site(folder: Path, text: str, **files: str) -> Site:
+    return load.load(write_config(folder, text, **files))
 
 
-def faults(folder: Path, text: str, **secrets: str) -> dict[str, str]:
+def faults(folder: Path, text: str, **files: str) -> dict[str, str]:
     with pytest.raises(Faulty) as caught:
-        site(folder, text, **secrets)
+        site(folder, text, **files)
     assert caught.value.exit_code == 2
     for fault in caught.value.faults:
         assert fault.path
@@ -229,6 +232,26 @@ def test_a_gateway_needs_neither_a_provider_nor_a_key_yet(tmp_path: Path) -> Non
     assert site(tmp_path, GATEWAY).ai.providers == ()
     found = site(tmp_path, GATEWAY + '[ai.providers.anthropic]\napi_key_file = "nowhere"\n')
     assert found.ai.providers[0].wire is Wire.ANTHROPIC
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["sk\n# of October\n", "# the key\nsk\n", "\n\n", "sk-\x01", "sk-ä", "s\tk", "\ufeffsk"],
+)
+@pytest.mark.parametrize("mode", ["gateway", "shared-keys"])
+def test_what_config_check_accepts_as_a_key_the_gateway_reads(
+    tmp_path: Path, mode: str, content: str
+) -> None:
+    (tmp_path / "key").write_text(content)
+    text = GATEWAY.replace('"gateway"', f'"{mode}"')
+    text += '[ai.providers.anthropic]\napi_key_file = "key"\n'
+    where = "ai.providers.anthropic.api_key_file"
+    assert where in faults(tmp_path, text)
+    (tmp_path / "key").write_text(" sk-1\r\n")
+    found = site(tmp_path, text)
+    entries = secret.gateway_entries(replace(found, users=()), SecretFile(str(tmp_path / "key")))
+    (tmp_path / "secrets").write_text(secrets.environment_file(entries))
+    assert settings.read_secrets(str(tmp_path / "secrets")) == {"ANTHROPIC_API_KEY": "sk-1"}
 
 
 def test_limits_of_one_person_are_over_those_of_all(tmp_path: Path) -> None:

@@ -123,10 +123,27 @@ def test_reasoning_that_is_only_in_the_total_is_output() -> None:
     assert told(Kind.CHAT, {"usage": usage}) == Usage(input=10, output=30)
 
 
-@pytest.mark.parametrize("count", [-5, 1.5, "9", None, True, 1 << 60, {}])
-def test_what_is_no_count_costs_and_earns_nothing(count: object) -> None:
-    found = told(Kind.CHAT, {"usage": {"prompt_tokens": count, "completion_tokens": 1}})
-    assert found == Usage(0, 1)
+NO_COUNTS = [-5, 1.5, "9", True, 1 << 60, 10**400, float("nan"), float("inf"), 1e300, {}, [1]]
+
+
+@pytest.mark.parametrize("count", NO_COUNTS)
+@pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens", "total_tokens"])
+def test_figures_that_cannot_be_tell_nothing(key: str, count: object) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, key: count}
+    assert told(Kind.CHAT, {"usage": usage}) is None
+    assert told(Kind.CHAT, {"usage": usage}, Usage(7, 7)) == Usage(7, 7)
+
+
+@pytest.mark.parametrize("count", NO_COUNTS)
+def test_a_message_keeps_what_was_told_before_figures_that_cannot_be(count: object) -> None:
+    begun = told(Kind.MESSAGES, {"message": {"usage": {"input_tokens": 3, "output_tokens": 1}}})
+    assert told(Kind.MESSAGES, {"usage": {"output_tokens": count}}, begun) == Usage(3, 1)
+
+
+@pytest.mark.parametrize(("count", "read"), [(None, 0), (12.0, 12), (0, 0)])
+def test_a_count_may_be_missing_or_written_with_a_point(count: object, read: int) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 1}
+    assert told(Kind.CHAT, {"usage": usage}) == Usage(read, 1)
 
 
 @given(st.sampled_from(Kind), st.recursive(st.none() | st.integers() | st.text(), st.lists))

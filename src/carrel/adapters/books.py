@@ -7,7 +7,7 @@ since 1970, UTC; money is in nano-dollars. All values are bound, none is ever pa
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,9 @@ from urllib.parse import quote
 
 OPEN, CLOSED = "open", "closed"
 BUSY_SECONDS = 1.0
+
+MOST = 2**63 - 1
+"""The largest number that SQLite keeps whole (https://sqlite.org/datatype3.html)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Write rows, whether or not they are there, all or none. Raises sqlite3.Error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.executemany(_WRITE, [astuple(row) for row in rows])
+        connection.executemany(_WRITE, [tuple(map(_kept, astuple(row))) for row in rows])
         connection.execute("COMMIT")
     except BaseException:
         # Some failures, such as a full disk, have rolled back already.
@@ -145,14 +148,43 @@ def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
         raise
 
 
+def _kept(value: object) -> object:
+    """`value` as it can be kept: a number that is too large is the largest, and text is text."""
+    match value:
+        case int():
+            return max(-MOST, min(MOST, value))
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case _:
+            return value
+
+
+def _added(number: str) -> str:
+    """The sum of a column in two halves, for `_whole`.
+
+    SQLite's own sum fails for good as soon as it is beyond 64 bits, and total() is not exact.
+    """
+    return f"sum({number} >> 32), sum({number} & 0xffffffff)"
+
+
+def _whole(halves: Sequence[int]) -> list[int]:
+    """The sums of columns that were added up in halves."""
+    return [(high << 32) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+
+
 def spent(connection: sqlite3.Connection, day: float, month: float) -> tuple[Spent, ...]:
     """What each person spent since the beginnings of the day and of the month."""
     rows = connection.execute(
-        "SELECT user, sum(iif(time >= ?, cost, 0)), sum(iif(time >= ?, tokens_in + tokens_out, 0)), "
-        "sum(cost) FROM requests WHERE time >= ? GROUP BY user",
-        (day, day, month),
+        f"SELECT user, {_added('iif(time >= ?, cost, 0)')}, "  # noqa: S608 - columns of our own
+        f"{_added('iif(time >= ?, tokens_in, 0)')}, {_added('iif(time >= ?, tokens_out, 0)')}, "
+        f"{_added('cost')} FROM requests WHERE time >= ? GROUP BY user",
+        (*(day,) * 6, month),
     )
-    return tuple(Spent(*row) for row in rows)
+    return tuple(_spent(user, *_whole(halves)) for user, *halves in rows)
+
+
+def _spent(user: str, money: int, tokens_in: int, tokens_out: int, month: int) -> Spent:
+    return Spent(user, money, tokens_in + tokens_out, month)
 
 
 def reader(path: str) -> sqlite3.Connection | None:
@@ -172,16 +204,29 @@ def reader(path: str) -> sqlite3.Connection | None:
     return connection
 
 
+_ADDED = (
+    "tokens_in",
+    "tokens_out",
+    "tokens_cached",
+    "tokens_cache_write",
+    "tokens_reasoning",
+    "cost",
+)
+
+
 def sums(
     connection: sqlite3.Connection, by: By, *, since: float = 0, user: str | None = None
 ) -> tuple[Sum, ...]:
     """Requests since a moment, of one person or all, added up; days in order, all else by cost."""
-    order = "1" if by is By.DAY else "8 DESC, 1"
+    columns = ", ".join(map(_added, _ADDED))
     rows = connection.execute(
-        f"SELECT {_GROUPS[by]}, count(*), sum(tokens_in), sum(tokens_out), sum(tokens_cached), "  # noqa: S608
-        "sum(tokens_cache_write), sum(tokens_reasoning), sum(cost), sum(estimated), "
+        f"SELECT {_GROUPS[by]}, count(*), {columns}, sum(estimated), "  # noqa: S608
         "sum(status >= 400 AND status <> 499) "
-        f"FROM requests WHERE time >= ? AND (? IS NULL OR user = ?) GROUP BY 1 ORDER BY {order}",
+        "FROM requests WHERE time >= ? AND (? IS NULL OR user = ?) GROUP BY 1",
         (since, user, user),
     )
-    return tuple(Sum(*row) for row in rows)
+    found = [
+        Sum(group, count, *_whole(figures[:-2]), *figures[-2:]) for group, count, *figures in rows
+    ]
+    by_day = by is By.DAY
+    return tuple(sorted(found, key=lambda one: ("" if by_day else -one.cost, one.group)))

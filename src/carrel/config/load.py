@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from carrel.config import ai, schema, secrets
 from carrel.config.fault import Fault
+from carrel.core.gateway import is_key
 from carrel.core.site import (
     EVERYONE,
     SOFT_SHARE,
@@ -292,21 +293,40 @@ def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:
         for user in site.users
         if isinstance(user.password, SecretFile) and document.users[user.name].password_file
     ]
-    if site.ai.mode is AiMode.SHARED_KEYS:
-        references += [
-            (f"ai.providers.{provider.name}.api_key_file", provider.api_key)
-            for provider in site.ai.providers
-            if provider.api_key is not None
-        ]
     for where, reference in references:
         fault = _secret_fault(where, reference.path)
         if fault is not None:
             yield fault
+    yield from _key_faults(site)
     if site.tls.mode is TlsMode.ACME:
         yield from _acme_faults(site.tls)
     for item in site.image.extensions:
         if item.endswith(".vsix") and not Path(item).is_file():
             yield Fault("image.extensions", f"there is no file {item}", "check the path")
+
+
+def _key_faults(site: Site) -> Iterator[Fault]:
+    for provider in site.ai.providers:
+        # The gateway does without a key that is not there yet, and says so to who asks for a model.
+        later = site.ai.mode is AiMode.GATEWAY
+        key = provider.api_key
+        if site.ai.mode is AiMode.OFF or key is None or (later and not os.path.lexists(key.path)):
+            continue
+        where = f"ai.providers.{provider.name}.api_key_file"
+        fault = _secret_fault(where, key.path) or _key_fault(where, key)
+        if fault is not None:
+            yield fault
+
+
+def _key_fault(where: str, key: SecretFile) -> Fault | None:
+    try:
+        fits = is_key(secrets.value(key))
+    except ConfigError:
+        fits = False
+    if fits:
+        return None
+    problem = f"{key.path} has characters that no key has"
+    return Fault(where, problem, "keep only the key in it, on one line")
 
 
 def _acme_faults(tls: Tls) -> Iterator[Fault]:
@@ -329,7 +349,11 @@ def _secret_fault(where: str, path: str) -> Fault | None:
     content = _content(where, path)
     if isinstance(content, Fault):
         return content
-    if b"\0" in content or len(content.strip().splitlines()) != 1:
+    try:
+        lines = content.decode().strip().splitlines()
+    except UnicodeDecodeError:
+        return Fault(where, f"{path} is not text in UTF-8", "keep only the secret in it")
+    if b"\0" in content or len(lines) != 1:
         return Fault(where, f"{path} is not one line of text", "keep only the secret in it")
     return None
 

@@ -116,6 +116,12 @@ def _resolved(entry: Entry, old: str | None) -> str:
             text = token(entry.source)
         case SecretFile():
             text = value_if_any(entry.source) if entry.form is Form.IF_ANY else value(entry.source)
+            if len(text.splitlines()) > 1:
+                # The second line would be a variable of its own.
+                raise ConfigError(
+                    f"The secret {entry.source.path} is not one line of text.",
+                    fix="keep only the secret in it: no comment, no second line",
+                )
     match entry.form:
         case Form.AS_IS | Form.IF_ANY:
             return text

@@ -16,6 +16,11 @@ STAND_IN, STAND_IN_MODEL = "carrel", "assistant"
 """The provider and the model that answer as long as no provider is configured."""
 
 
+def is_key(text: str) -> bool:
+    """Whether a provider's key can be sent at all: one line, of characters that a header may have."""
+    return text.isascii() and text.isprintable()
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """A provider as the gateway sees it. A model without a price has None."""

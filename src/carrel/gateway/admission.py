@@ -191,7 +191,12 @@ class Admission:
             return _instead(kind, asked, provider.name, known)
         exchange = self._reserve(request, asked, chosen, person)
         errand = upstream.Errand(
-            known.urls[provider.name, kind], provider, known.key(provider), kind, asked.stream
+            known.urls[provider.name, kind],
+            provider,
+            known.key(provider),
+            kind,
+            asked.stream,
+            withhold=kind is Kind.CHAT and not (asked.asks_for_usage or provider.tells_unasked),
         )
         data = requests.outgoing(asked, kind, chosen.model, tells_unasked=provider.tells_unasked)
         return upstream.Outgoing(data), errand, exchange

@@ -57,7 +57,7 @@ class Books:
         """Why the file cannot be written; empty if it can."""
         self.lost = 0
         """Rows that were dropped because too many waited."""
-        self._thread = threading.Thread(target=self._run, name="books")
+        self._thread = self._made()
 
     def start(self) -> None:
         """Begin; the file is opened by the thread."""
@@ -83,19 +83,37 @@ class Books:
         """How many rows are not written yet."""
         return len(self._waiting)
 
+    def tend(self) -> None:
+        """Begin anew should the thread have ended, whatever ended it. Called once a second."""
+        if self._end.is_set() or self._thread.is_alive():
+            return
+        self.trouble = "the thread that writes them ended"
+        log.error("%s; it is started again", self.trouble)
+        self._connection = None
+        self._thread = self._made()
+        self._thread.start()
+
     def close(self) -> None:
-        """Write what waits, if that is possible, and end."""
+        """Write what waits, also what came meanwhile, if that is possible, and end."""
         self._end.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _made(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="books")
 
     # -- the thread ------------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
+            ending = self._end.is_set()
             wrote = self._round()
-            if self._end.is_set():
+            # What came while the last rows were written is written too.
+            if ending and not (wrote and self._waiting):
                 break
+            if self._end.is_set():
+                continue
             if wrote:
                 self._wake.wait()
             self._wake.clear()
@@ -111,8 +129,8 @@ class Books:
         try:
             connection = self._ready()
             if rows:
-                books.write(connection, rows.values())
-        except (sqlite3.Error, OSError) as error:
+                self._write(connection, rows)
+        except Exception as error:
             with self._lock:
                 self._waiting = {**rows, **self._waiting}
             self._give_up(error)
@@ -121,6 +139,23 @@ class Books:
             log.warning("the books are written again: %s", self._path)
             self.trouble = ""
         return True
+
+    def _write(self, connection: sqlite3.Connection, rows: dict[int, Row]) -> None:
+        """Write `rows`; one that no books can hold is dropped, so that the others are not lost too."""
+        try:
+            books.write(connection, rows.values())
+        except Exception as error:
+            if _of_the_file(error):
+                raise
+            for number in list(rows):
+                try:
+                    books.write(connection, [rows[number]])
+                except Exception as fault:
+                    if _of_the_file(fault):
+                        raise
+                    log.exception("a row that cannot be written is dropped")
+                    self.lost += 1
+                del rows[number]
 
     def _ready(self) -> sqlite3.Connection:
         if self._connection is not None and self._inode != _inode(self._path):
@@ -153,6 +188,19 @@ class Books:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+
+_OF_THE_ROW = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+
+
+def _of_the_file(error: Exception) -> bool:
+    """Whether the file is at fault, or the disk, rather than what was to be written."""
+    return isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, _OF_THE_ROW)
 
 
 def _inode(path: str) -> int:

@@ -63,6 +63,7 @@ class Daemon:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._end.wait(), LOOK_SECONDS)
                     break
+                context.books.tend()
                 self._refresh()
                 await self._look()
             await self._finish()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from json.decoder import WHITESPACE, scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from carrel.gateway.usage import Kind
+from carrel.gateway.usage import MOST_TOKENS, Kind
 
 BYTES_PER_TOKEN = 2
 """A cautious guess for what is not counted yet; four is usual for English."""
@@ -60,6 +60,11 @@ class Asked:
     spans: dict[str, Span]
     options: dict[str, Any] | None
     """`stream_options`, if there are any."""
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether a chat that streams is to end with an event that tells its usage."""
+        return bool((self.options or {}).get("include_usage"))
 
     def input_estimate(self, context: int) -> int:
         """How many tokens the body may be, at most what the model reads at once."""
@@ -167,7 +172,8 @@ def _maximum(values: dict[str, Any]) -> int | None:
     given = [values[key] for key in _MAXIMA if values.get(key) is not None]
     if any(type(value) is not int or value < 0 for value in given):
         raise Unreadable("The most tokens to write have to be a number.")
-    return max(given) if given else None
+    # Who asks for more than that asks for as much as there is.
+    return min(max(given), MOST_TOKENS) if given else None
 
 
 def _top(text: str) -> tuple[dict[str, Any], dict[str, Span]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from yarl import URL
 
-from carrel.core.gateway import STAND_IN, Gateway, Person, Upstream
+from carrel.core.gateway import STAND_IN, Gateway, Person, Upstream, is_key
 from carrel.gateway import wire
 from carrel.gateway.usage import Kind
 
@@ -103,7 +103,7 @@ def read_secrets(file: str) -> dict[str, str]:
         name, equals, value = line.partition("=")
         if not equals or not name.isidentifier():
             raise Invalid(f"{file} is not valid: line {number} is not VARIABLE=value")
-        if not value.isascii() or not value.isprintable():
+        if not is_key(value):
             raise Invalid(f"{file} is not valid: {name} has a character that no header may have")
         if value:
             found[name] = value

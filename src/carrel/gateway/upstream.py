@@ -17,8 +17,10 @@ from yarl import URL
 from carrel.core.gateway import Upstream
 from carrel.core.site import Wire
 from carrel.gateway import wire
+from carrel.gateway.decoding import Decoder, Unreadable
 from carrel.gateway.exchange import Exchange
 from carrel.gateway.scrub import REPLACEMENT, Scrubber
+from carrel.gateway.unasked import Unasked
 from carrel.gateway.usage import Kind, Meter
 
 CONNECT_SECONDS = 10
@@ -26,6 +28,8 @@ FIRST_BYTE_SECONDS = 300
 """A large model may think for minutes before its first word."""
 SILENCE_SECONDS = 120
 """Between two pieces of an answer; also how long a client may take to read one."""
+LAST_WORDS_SECONDS = 5
+"""How long a client may take to read that its answer was cut."""
 WHOLE = 1 << 18
 """Bytes up to which an answer that is no stream is read at once and sent at once."""
 ERROR_SIZE = 1 << 20
@@ -35,7 +39,6 @@ _SENT = ("Accept", "User-Agent", "anthropic-version", "anthropic-beta", "OpenAI-
 """Of the client's headers, those that a provider gets; all others stay here."""
 _RETURNED = (
     "Content-Type",
-    "Content-Encoding",
     "Cache-Control",
     "Retry-After",
     "retry-after-ms",
@@ -58,6 +61,8 @@ class Errand:
     key: str = field(repr=False)
     kind: Kind
     stream: bool
+    withhold: bool = False
+    """Whether the client must not see the event that tells a chat's usage: it did not ask for it."""
 
 
 class Outgoing:
@@ -168,15 +173,26 @@ async def _refused(
     if status < 400:  # noqa: PLR2004
         return _trouble(errand, exchange, 502, "sent us elsewhere, where keys do not go")
     async with asyncio.timeout(SILENCE_SECONDS):
-        body = await answer.content.read(ERROR_SIZE)
-        while len(body) < ERROR_SIZE and (
-            more := await answer.content.read(ERROR_SIZE - len(body))
-        ):
-            body += more
+        body = await _error_body(answer)
     exchange.finish(status)
     return web.Response(
         status=status, body=_clean(body, errand.key), headers=_returned(answer, errand)
     )
+
+
+async def _error_body(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of a refusal, up to `ERROR_SIZE`."""
+    decoder, body = _decoder(answer), bytearray()
+    async for piece in answer.content.iter_any():
+        for opened in decoder.feed(piece):
+            body += opened
+            if len(body) >= ERROR_SIZE:
+                return bytes(body[:ERROR_SIZE])
+    return bytes(body)
+
+
+def _decoder(answer: aiohttp.ClientResponse) -> Decoder:
+    return Decoder(answer.headers.get("Content-Encoding", ""))
 
 
 def _clean(text: bytes, key: str) -> bytes:
@@ -209,11 +225,14 @@ class _Passing:
         self._events = "event-stream" in kind if kind else errand.stream
         self._meter = exchange.meter = Meter(errand.kind, stream=self._events)
         self._scrubber = Scrubber(errand.key.encode())
+        self._decoder = _decoder(answer)
+        self._unasked = Unasked() if self._events and errand.withhold else None
 
     async def run(self) -> web.StreamResponse:
         """Pass it on to its end."""
         length = self._answer.content_length
-        if not self._events and length is not None and length <= WHOLE:
+        small = length is not None and length <= WHOLE and not self._decoder.packed
+        if not self._events and small:
             async with asyncio.timeout(SILENCE_SECONDS):
                 body = await self._answer.read()
             self._exchange.first_byte()
@@ -232,12 +251,13 @@ class _Passing:
         await response.prepare(self._request)
         try:
             await self._pieces(response)
-        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        except (aiohttp.ClientError, ConnectionError, TimeoutError, Unreadable) as error:
             await self._cut(response, error)
             return response
         self._meter.end()
         self._exchange.finish(self._answer.status)
-        if rest := self._scrubber.end():
+        held = self._unasked.end() if self._unasked else b""
+        if rest := self._scrubber.feed(held) + self._scrubber.end():
             await response.write(rest)
         await response.write_eof()
         return response
@@ -248,9 +268,11 @@ class _Passing:
             async for piece in self._answer.content.iter_any():
                 clock.reschedule(now() + SILENCE_SECONDS)
                 self._exchange.first_byte()
-                self._meter.feed(piece)
-                if passed := self._scrubber.feed(piece):
-                    await response.write(passed)
+                for opened in self._decoder.feed(piece):
+                    self._meter.feed(opened)
+                    wanted = self._unasked.feed(opened) if self._unasked else opened
+                    if passed := self._scrubber.feed(wanted):
+                        await response.write(passed)
 
     async def _cut(self, response: web.StreamResponse, error: Exception) -> None:
         """The provider stopped in the middle. A stream can say so; anything else has to break."""
@@ -266,5 +288,11 @@ class _Passing:
         sentence = f"The AI provider {name} broke off in the middle of its answer. Ask again."
         data = wire.error(self._errand.provider.wire, 502, sentence)
         event = b"event: error\n" if self._errand.kind is not Kind.CHAT else b""
-        await response.write(self._scrubber.end() + b"\n\n" + event + b"data: " + data + b"\n\n")
-        await response.write_eof()
+        try:
+            # Who has not read for so long may never read this either.
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                rest = self._scrubber.end()
+                await response.write(rest + b"\n\n" + event + b"data: " + data + b"\n\n")
+                await response.write_eof()
+        except TimeoutError:
+            transport.abort()

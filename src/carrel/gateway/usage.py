@@ -15,6 +15,9 @@ from carrel.core.site import Price
 
 MILLION = 1_000_000
 
+MOST_TOKENS = 1 << 40
+"""More than any model reads or writes in a lifetime."""
+
 
 class Kind(StrEnum):
     """What is asked for; the last part of its path."""
@@ -54,8 +57,23 @@ class Usage:
         return -(-millionths // MILLION)
 
 
+class _NoCount(ValueError):
+    """Something stands where a number of tokens should."""
+
+
 def told(kind: Kind, value: object, before: Usage | None = None) -> Usage | None:
-    """The usage that `value`, an answer or an event of a stream, tells; `before` if it tells none."""
+    """The usage that `value`, an answer or an event of a stream, tells; `before` if it tells none.
+
+    Figures that cannot be (negative, no numbers, more than `MOST_TOKENS`) tell nothing: what was used is
+    then estimated from sizes, so that a provider can neither give away nor earn what it did not serve.
+    """
+    try:
+        return _told(kind, value, before)
+    except _NoCount:
+        return before
+
+
+def _told(kind: Kind, value: object, before: Usage | None) -> Usage | None:
     if not isinstance(value, dict):
         return before
     match kind:
@@ -108,9 +126,16 @@ def _anthropic(usage: object, before: Usage | None) -> Usage | None:
 
 
 def _count(table: object, key: str) -> int:
-    """A count; what is none, or negative, counts nothing: a provider must not earn anybody money."""
+    """A count; 0 where none is told. Raises `_NoCount`."""
     value = table.get(key) if isinstance(table, dict) else None
-    return value if type(value) is int and 0 <= value < 1 << 40 else 0
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _NoCount(key)
+    # Also false for what is not a number, or infinite.
+    if not 0 <= value <= MOST_TOKENS or value != int(value):
+        raise _NoCount(key)
+    return int(value)
 
 
 class Meter:
