@@ -25,10 +25,11 @@ from carrel.core.resources import Certificate, Resource
 from carrel.errors import ToolFailed
 from carrel.operations import converge
 from carrel.operations.site import Opened
-from carrel.targets import disk, preflight, record
+from carrel.targets import disk, preflight
 from carrel.targets.host.place import ServerPlace
 from carrel.targets.images import Built
 from carrel.targets.protocol import Told
+from carrel.targets.record import Kept
 from fake_effects import Disk, FakeAccounts, Power, Trees
 from fake_systemd import FakeSystemd
 
@@ -133,7 +134,7 @@ class FakeServer:
 
     def apply(self, told: Told = lambda _: None) -> list[str]:
         """`carrel apply`, and what it did."""
-        return [sentence(step) for step in converge.up(Opened.of(self.place), told).steps]
+        return [sentence(step) for step in converge.up(self.place, told).steps]
 
     def down(self) -> None:
         """`carrel down`."""
@@ -178,7 +179,7 @@ class FakeServer:
                 continue
             content = "" if path.is_dir() else path.read_text()
             if name.endswith("state.json"):
-                content = record.dump(record.load(content))
+                content = Kept.of(content).text()
             found[name] = f"{path.stat().st_mode:o} {content}"
         return found
 

@@ -170,7 +170,7 @@ class Case:
         }
 
     def walked(self) -> list[tuple[str, Finding]]:
-        opened = Opened(self.place, self.site, self.machine, IMAGE)
+        opened = Opened(self.place, self.site, self.machine, IMAGE, "")
         return list(walk(Patient(opened, self.show)))
 
     def found(self, verdict: Verdict) -> list[tuple[str, str]]:
@@ -363,9 +363,9 @@ def test_a_connection_that_breaks_off_is_a_finding_and_no_end_of_the_walk(
 def test_the_command_tells_what_is_ill_and_ends_with_its_own_exit_code(
     case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened = Opened(case.place, case.site, case.machine, IMAGE)
+    opened = Opened(case.place, case.site, case.machine, IMAGE, "")
     monkeypatch.setattr(checkup, "Instruments", lambda: case.show)
-    monkeypatch.setattr(Opened, "at", lambda *_: opened)
+    monkeypatch.setattr(Opened, "to_read", lambda *_: opened)
     with pytest.raises(SystemExit) as ended:
         main.main(["doctor"])
     assert ended.value.code == 0

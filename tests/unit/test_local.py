@@ -13,7 +13,7 @@ from carrel.core.layout import LocalLayout
 from carrel.core.plan import Plan, Remove, Step, diff, keep, sentence
 from carrel.core.resources import Directory, Holds, Service, State
 from carrel.core.site import PasswordHash, SecretFile, Site, User
-from carrel.errors import Conflict, ToolFailed
+from carrel.errors import ToolFailed
 from carrel.render import local as render
 from carrel.targets.local.backend import Local
 from fakes import FakePodman, FakeSupervisor
@@ -232,11 +232,6 @@ def test_the_certificate_is_for_the_site_and_its_authority_for_nothing_else(desk
     assert certificates.permitted(authority) == ("code.localhost",)
     assert certificates.days_left(chain) < 398
     assert "PRIVATE" not in authority
-
-
-def test_only_one_command_at_a_time_changes_a_site(desk: Desk) -> None:
-    with desk.local.locked(), pytest.raises(Conflict, match="Another carrel"), desk.local.locked():
-        pass
 
 
 def test_a_failing_check_leaves_the_service_as_it_was(desk: Desk) -> None:

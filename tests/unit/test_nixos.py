@@ -216,7 +216,7 @@ def test_neither_a_plan_nor_apply_is_for_a_server_in_nix(server: FakeServer) -> 
     with pytest.raises(Refused) as planned:
         converge.plan(opened)
     with pytest.raises(Refused) as applied:
-        converge.up(opened, lambda _: None)
+        converge.up(place, lambda _: None)
     assert "nixos-rebuild" in planned.value.fix == applied.value.fix
 
 

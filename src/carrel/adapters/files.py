@@ -175,14 +175,20 @@ def copy_file(source: Path, target: str, owner: Identity) -> None:
             _own(writer.fileno(), owner, 0o755 if executable else 0o644)
 
 
+def open_lock(path: str) -> int:
+    """Open the file of a lock, or make it; its directory exists. Returns the descriptor."""
+    with _parent(path) as (parent, name):
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, 0o600, dir_fd=parent)
+
+
 @contextlib.contextmanager
 def locked(path: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock at `path`, whose directory exists.
 
     If somebody else holds it: `Conflict`, or, with `waiting`, call that and wait until it is free.
     """
-    with _parent(path) as (parent, name):
-        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=parent)
+    handle = open_lock(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,7 @@ def certificate() -> None:
 @json_option
 def show(file: Path, *, as_json: bool) -> None:
     """Show for which names the certificate is, until when, and when it is renewed."""
-    found = verbs.standing(Opened.at(file, console.note))
+    found = verbs.standing(Opened.to_read(file, console.note))
     if as_json:
         console.result_json(asdict(found))
     else:

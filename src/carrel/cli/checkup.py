@@ -25,7 +25,7 @@ def doctor(file: Path, *, as_json: bool) -> None:
 
     Exit code 8 if something needs mending. What could not be looked at is said, and is no failure.
     """
-    patient = Patient(Opened.at(file, console.note), Instruments())
+    patient = Patient(Opened.to_read(file, console.note), Instruments())
     found = []
     for check, finding in walk(patient):
         found.append((check, finding))

@@ -67,7 +67,7 @@ def rollback(file: Path) -> None:
 @json_option
 def list_(file: Path, *, as_json: bool) -> None:
     """List the images with what is in them."""
-    opened = Opened.at(file, console.note)
+    opened = Opened.to_read(file, console.note)
     found = opened.place.images()
     if as_json:
         console.result_json([asdict(built) for built in found])

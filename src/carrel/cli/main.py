@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 from typing import Any
 
 import click
 
 from carrel import __version__, errors
+from carrel.adapters import locking
+from carrel.adapters.locking import Patience
 from carrel.cli import console
 from carrel.errors import CarrelError
 
@@ -33,6 +36,9 @@ MODULES = {
     "ai": "ai",
 }
 """Where each command is; it is called what the command is called."""
+
+WAIT_SECONDS = 600
+"""Longer than anything takes but the build of an image."""
 
 
 class Commands(click.Group):
@@ -74,8 +80,19 @@ def members(group: click.Group) -> list[tuple[str, click.Command]]:
     epilog="\b\nExit codes:\n" + exit_codes(),
 )
 @click.version_option(__version__, prog_name="carrel")
-def carrel() -> None:
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=WAIT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another command that changes the same site.",
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait for it.")
+def carrel(wait: float, *, no_wait: bool) -> None:
     """VS Code with an AI coding agent for every person on a small team, on a server you own."""
+    words = shlex.join(["carrel", *sys.argv[1:]])
+    locking.wait_with(Patience(0 if no_wait else wait, console.note, words))
 
 
 def main(arguments: list[str] | None = None) -> None:

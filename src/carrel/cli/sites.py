@@ -15,7 +15,7 @@ from carrel.core.site import MIB
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
 from carrel.operations.report import Report, nginx_files, report
-from carrel.operations.site import Opened, Target, editable, server
+from carrel.operations.site import Opened, Target, editable, place, server
 from carrel.targets.place import Usage
 from carrel.targets.tree import Tree
 
@@ -59,8 +59,9 @@ def render(file: Path, target: str, out: Path) -> None:
 def up(file: Path) -> None:
     """Start the site in local mode, and wait until every workspace answers."""
     story = console.Story()
-    opened = Opened.at(file, story.say, Target.LOCAL)
-    converge.up(opened, story.step)
+    where = place(file, story.say, Target.LOCAL)
+    converge.up(where, story.step)
+    opened = Opened.of(where)
     _show(report(opened))
     _warn(opened)
 
@@ -70,17 +71,18 @@ def up(file: Path) -> None:
 def apply(file: Path) -> None:
     """Make this server what the configuration says. Twice in a row: nothing to do."""
     story = console.Story()
-    opened = Opened.at(file, story.say, Target.HOST)
+    where = place(file, story.say, Target.HOST)
     done = Progress(story)
     try:
-        steps = converge.up(opened, done)
+        steps = converge.up(where, done)
     except CarrelError as error:
         raise done.stopped(error) from error
     if not steps:
         console.result("Nothing to do.")
         return
     # An image that was just built is the selected one now.
-    _show(report(Opened.of(opened.place)))
+    opened = Opened.of(where)
+    _show(report(opened))
     _warn(opened)
 
 
@@ -131,7 +133,7 @@ def down(file: Path, target: Target | None, *, remove: bool, yes: bool) -> None:
 @json_option
 def status(file: Path, *, as_json: bool) -> None:
     """Show addresses, states, limits and warnings."""
-    opened = Opened.at(file, console.note)
+    opened = Opened.to_read(file, console.note)
     found = report(opened)
     if as_json:
         console.result_json(found.plain())
@@ -212,7 +214,7 @@ def _warn(opened: Opened) -> None:
 @click.option("-n", "--lines", default=100, show_default=True, help="How many lines at first.")
 def logs(file: Path, name: str, lines: int, *, follow: bool) -> None:
     """Print the log of NAME's workspace ("edge" for nginx, "gateway" for the AI gateway)."""
-    opened = Opened.at(file, console.note)
+    opened = Opened.to_read(file, console.note)
     if name not in {names.EDGE_SERVICE, names.GATEWAY}:
         converge.must_exist(opened, name)
     sys.exit(opened.place.log(name, lines=lines, follow=follow))
@@ -224,7 +226,7 @@ def logs(file: Path, name: str, lines: int, *, follow: bool) -> None:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(file: Path, name: str, command: tuple[str, ...]) -> None:
     """Open a shell in NAME's container, or run a COMMAND there and pass its exit status on."""
-    opened = Opened.at(file, console.note)
+    opened = Opened.to_read(file, console.note)
     converge.must_exist(opened, name)
     sys.exit(inside.shell(opened.place, name, command, terminal=sys.stdin.isatty()))
 
@@ -237,7 +239,7 @@ def shell(file: Path, name: str, command: tuple[str, ...]) -> None:
 @click.argument("name")
 def tunnel(file: Path, server: str | None, name: str) -> None:
     """Print the line to run on a laptop to reach NAME's workspace through SSH, without HTTPS."""
-    opened = Opened.at(file, console.note)
+    opened = Opened.to_read(file, console.note)
     converge.must_exist(opened, name)
     user = opened.site.user(name)
     if user is None or user.port is None:
@@ -258,7 +260,7 @@ def tunnel(file: Path, server: str | None, name: str) -> None:
 def reset(file: Path, name: str, *, settings: bool, yes: bool) -> None:
     """Destroy NAME's container and make a new one. The project is never touched."""
     story = console.Story()
-    opened = Opened.at(file, story.say)
+    opened = Opened.to_read(file, story.say)
     converge.must_exist(opened, name)
     if settings:
         ask(

@@ -74,6 +74,11 @@ def declared(file: Path) -> Site:
     return _parse(read(file), file, lambda _document, _site: ())
 
 
+def recalled(text: str, file: Path) -> Site:
+    """The Site of a text that was valid once, without a look at the files that it names."""
+    return _parse(text, file, lambda _document, _site: ())
+
+
 def parse(text: str, file: Path) -> Site:
     """The Site of `text`; `file` is where the text comes from."""
     return _parse(text, file, _secret_faults)

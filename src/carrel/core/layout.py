@@ -51,6 +51,16 @@ class Layout(ABC):
         """What nginx reads of ours."""
 
     @property
+    def applied(self) -> str:
+        """The configuration that was brought about last."""
+        return f"{self.state}/applied.toml"
+
+    @property
+    def steps(self) -> str:
+        """What was done since the journal was written."""
+        return f"{self.state}/steps.jsonl"
+
+    @property
     def journal(self) -> str:
         """The record of what Carrel made."""
         return f"{self.state}/state.json"
@@ -222,11 +232,6 @@ class HostLayout(Layout):
     web_group: str = "www-data"
     private: str = "/var/lib/private"
     """Where systemd keeps the state of units that have no account of their own."""
-
-    @property
-    def steps(self) -> str:
-        """What was done since the journal was written."""
-        return f"{self.state}/steps.jsonl"
 
     @property
     def images(self) -> str:

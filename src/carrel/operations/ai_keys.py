@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carrel.config import edit, load
+from carrel.core.site import Site
 from carrel.errors import ConfigError
 from carrel.operations import users
+from carrel.operations.change import Asked, change
 from carrel.operations.users import Done
 from carrel.targets.place import Place
 from carrel.targets.protocol import Told
@@ -30,27 +32,36 @@ def add(place: Place, key: NewKey, told: Told) -> Done:
     """Keep the key in a file of its own, and offer the provider's models; the same for another key."""
     if not key.value or len(key.value.split()) != 1:
         raise ConfigError("A key is one word of text. Nothing was changed.")
-    text = load.read(place.config)
-    before = load.parse(text, place.config)
-    known = next((p for p in before.ai.providers if p.name == key.provider), None)
-    path = users.secret_path(place, f"ai-{key.provider}")
-    if known is not None and known.api_key is not None:
-        path = known.api_key.path
-    else:
-        name = f"{users.SECRETS}/ai-{key.provider}"
-        text = edit.set_provider(text, key.provider, name, base_url=key.base_url, models=key.models)
-    # The name becomes a part of a path, and is only known to be one when it was parsed.
-    load.parse(text, place.config)
-    users.write_secret(path, key.value)
-    users.save(place, text)
-    return Done(path, running=users.bring_about(place, told))
+    with place.store.locked():
+        known = next(
+            (p for p in load.load(place.config).ai.providers if p.name == key.provider), None
+        )
+        path = users.secret_path(place, f"ai-{key.provider}")
+        if known is not None and known.api_key is not None:
+            path = known.api_key.path
+
+        def edited(text: str, _: Site) -> str:
+            if known is not None and known.api_key is not None:
+                return text
+            name = f"{users.SECRETS}/ai-{key.provider}"
+            longer = edit.set_provider(
+                text, key.provider, name, base_url=key.base_url, models=key.models
+            )
+            # The name becomes a part of a path, and is only known to be one when it was parsed.
+            load.parse(longer, place.config)
+            return longer
+
+        running = change(place, Asked(edited, secrets={path: key.value}), told)
+    return Done(path, running=running)
 
 
 def rotate(place: Place, name: str, told: Told) -> Done:
     """Another token for the user's workspace, which starts anew; the old one opens nothing any more."""
-    text = load.read(place.config)
-    user = load.parse(text, place.config).user(name)
-    if user is None:
-        raise ConfigError(f"There is no user {name}. Nothing was changed.")
-    users.save(place, edit.set_ai_token(text, name, user.ai_token + 1))
-    return Done(running=users.bring_about(place, told))
+
+    def edited(text: str, site: Site) -> str:
+        user = site.user(name)
+        if user is None:
+            raise ConfigError(f"There is no user {name}. Nothing was changed.")
+        return edit.set_ai_token(text, name, user.ai_token + 1)
+
+    return Done(running=change(place, Asked(edited), told))

@@ -11,6 +11,7 @@ from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
 from carrel.errors import ConfigError
+from carrel.operations import applied, deleting
 from carrel.operations.site import Opened
 from carrel.targets.nixos import place as nixos
 from carrel.targets.nixos.place import NixosPlace
@@ -25,16 +26,33 @@ def plan(opened: Opened) -> Plan:
     return diff(now, keep(opened.desired(), now))
 
 
-def up(opened: Opened, told: Told) -> Plan:
-    """Make everything that the configuration asks for, and wait until it answers."""
-    opened.place.check(opened.site, opened.machine)
-    store = opened.place.store
-    with store.locked():
-        steps = plan(opened)
+def up(place: Place, told: Told) -> Plan:
+    """Make everything that the configuration asks for, and wait until it answers.
+
+    The configuration is read when nobody else can change the site any more.
+    """
+    # Faults are told at once, and not after somebody else's command.
+    Opened.of(place)
+    with place.store.locked():
+        opened = Opened.of(place)
+        steps = prepared(opened, told)
         _check(steps, opened)
-        store.apply(steps, told)
+        take(opened, steps, told)
     wait(opened)
     return steps
+
+
+def prepared(opened: Opened, told: Told) -> Plan:
+    """What there is to do, if the machine allows it; what was promised before is done by then."""
+    opened.place.check(opened.site, opened.machine)
+    deleting.finish(opened.place, opened.site, told)
+    return plan(opened)
+
+
+def take(opened: Opened, steps: Plan, told: Told) -> None:
+    """Take the steps, and remember what was asked for."""
+    opened.place.store.apply(steps, told)
+    applied.remember(opened.place, opened.text)
 
 
 def _check(steps: Plan, opened: Opened) -> None:
@@ -94,6 +112,7 @@ def retire(place: Place, told: Told) -> Plan:
         steps = diff(now, State.of(r for r in now if _stays(r, data)))
         guard.check(steps, may_stop=users)
         store.apply(steps, told)
+        applied.forget(place)
         place.rest()
     return steps
 
@@ -121,21 +140,30 @@ class Reset:
 
 
 def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
-    """Destroy the user's container and make a new one; the project is never touched."""
+    """Destroy the user's container and make a new one; the project is never touched.
+
+    While the configuration has a fault, the new one is what was applied last.
+    """
     must_exist(opened, user)
-    store = opened.place.store
+    place, store = opened.place, opened.place.store
     paths = names.user_paths(opened.site.storage, user)
     doomed = frozenset({paths.home, paths.config}) if what.settings else frozenset()
-    if isinstance(opened.place, NixosPlace):
-        nixos.reset(opened.place, opened.site, user, doomed)
+    if isinstance(place, NixosPlace):
+        nixos.reset(place, opened.site, user, doomed)
         return
     with store.locked():
         now = store.observe()
-        rest = State.of(r for r in now if not _goes(r, user, doomed))
-        steps = diff(now, rest)
+        gone = [r for r in now if _goes(r, user, doomed)]
+        steps = diff(now, State.of(r for r in now if r not in gone))
         guard.check(steps, may_stop=frozenset({user}), may_delete=doomed)
         store.apply(steps, told)
-    up(opened, told)
+        if opened.fault:
+            now = store.observe()
+            store.apply(diff(now, State.of([*now, *gone])), told)
+    if opened.fault:
+        wait_for(opened, user)
+    else:
+        up(place, told)
 
 
 def _goes(resource: Resource, user: str, doomed: frozenset[str]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge
-from carrel.operations.site import Opened
 from carrel.targets.host.place import ServerPlace
 from carrel.targets.image_store import digest_of
 from carrel.targets.images import Built
@@ -21,32 +20,34 @@ def use(place: ServerPlace, built: Built, told: Told) -> None:
     if isinstance(place, NixosPlace):
         nixos.use(place, built)
         return
-    unpacked = place.store.images
-    before = (unpacked.selected, unpacked.previous)
-    unpacked.select(digest_of(built.reference))
-    try:
-        converge.up(Opened.of(place), told)
-    except CarrelError as error:
-        if not before[0] or before[0] == digest_of(built.reference):
-            raise
-        place.say(
-            f"the image {digest_of(built.reference)} does not work; going back to {before[0]}"
-        )
-        unpacked.restore(*before)
-        converge.up(Opened.of(place), told)
-        raise NotReady(
-            f"The image {digest_of(built.reference)} does not work. "
-            f"Every workspace is back on {before[0]}.",
-            why=str(error),
-            fix="look at what it says, and build the image again; nothing of the users was lost",
-        ) from error
+    with place.store.locked():
+        unpacked = place.store.images
+        before = (unpacked.selected, unpacked.previous)
+        unpacked.select(digest_of(built.reference))
+        try:
+            converge.up(place, told)
+        except CarrelError as error:
+            if not before[0] or before[0] == digest_of(built.reference):
+                raise
+            place.say(
+                f"the image {digest_of(built.reference)} does not work; going back to {before[0]}"
+            )
+            unpacked.restore(*before)
+            converge.up(place, told)
+            raise NotReady(
+                f"The image {digest_of(built.reference)} does not work. "
+                f"Every workspace is back on {before[0]}.",
+                why=str(error),
+                fix="look at what it says, and build the image again; nothing of the users was lost",
+            ) from error
 
 
 def rollback(place: ServerPlace, told: Told) -> Built:
     """Switch every workspace to the image that was in use before."""
-    unpacked = place.store.images
-    if not unpacked.previous:
-        raise ConfigError("There is no earlier image to go back to. Nothing was changed.")
-    built = unpacked.find(unpacked.previous)
-    use(place, built, told)
+    with place.store.locked():
+        unpacked = place.store.images
+        if not unpacked.previous:
+            raise ConfigError("There is no earlier image to go back to. Nothing was changed.")
+        built = unpacked.find(unpacked.previous)
+        use(place, built, told)
     return built

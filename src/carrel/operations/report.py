@@ -51,6 +51,8 @@ class Report:
     shortfalls: tuple[str, ...]
     authority: str
     certificate: Standing
+    fault: str
+    """What is wrong with the configuration, if this is about what was applied last instead."""
 
     @property
     def healthy(self) -> bool:
@@ -58,6 +60,7 @@ class Report:
         return (
             {self.edge, self.gateway or "running"} == {"running"}
             and not self.certificate.concern
+            and not self.fault
             and all(w.state in {Condition.RUNNING, SUSPENDED} for w in self.workspaces)
         )
 
@@ -97,6 +100,7 @@ def report(opened: Opened) -> Report:
         shortfalls=tuple(map(str, opened.shortfalls())),
         authority=place.authority if standing.source == TlsMode.LOCAL else "",
         certificate=standing,
+        fault=opened.fault,
     )
 
 

@@ -12,6 +12,7 @@ from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.errors import ConfigError
+from carrel.operations import applied
 from carrel.targets.host.place import ServerPlace
 from carrel.targets.images import Built
 from carrel.targets.nixos import place as nixos
@@ -84,6 +85,10 @@ class Opened:
     site: Site
     machine: Machine
     image: Image
+    text: str
+    """What the configuration says, word for word."""
+    fault: str = ""
+    """What is wrong with the file, if this is not what it says now but what was applied last."""
 
     @staticmethod
     def at(config: Path, say: Say, target: Target | None = None) -> Opened:
@@ -93,8 +98,32 @@ class Opened:
     @staticmethod
     def of(where: Place) -> Opened:
         """Open the site that lives there."""
-        site = load.load(where.config)
-        return Opened(where, site, where.machine(), where.image(site))
+        return Opened.saying(where, load.read(where.config))
+
+    @staticmethod
+    def saying(where: Place, text: str) -> Opened:
+        """The place with what its configuration is about to say."""
+        site = load.parse(text, where.config)
+        return Opened(where, site, where.machine(), where.image(site), text)
+
+    @staticmethod
+    def to_read(config: Path, say: Say, target: Target | None = None) -> Opened:
+        """Open the site for a command that changes nothing in it.
+
+        While its configuration has a fault, this is what was applied last, and `say` tells so.
+        """
+        where = place(config, say, target)
+        try:
+            return Opened.of(where)
+        except ConfigError as error:
+            text = applied.recalled(where)
+            if text is None:
+                raise
+            site = load.recalled(text, where.config)
+            say(
+                f"{error.what} This is about what was applied last. `carrel config check` says more."
+            )
+            return Opened(where, site, where.machine(), where.image(site), text, fault=error.what)
 
     def desired(self) -> State:
         """Everything that should exist."""

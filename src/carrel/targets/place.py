@@ -19,6 +19,7 @@ from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.targets.images import Built
+from carrel.targets.journal import Journal
 from carrel.targets.protocol import Backend, Told
 
 Say = Callable[[str], None]
@@ -70,10 +71,14 @@ class Store(Backend, Protocol):
     """A backend that remembers what it made, and lets one command at a time change it."""
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the site; `Conflict` if another command does."""
+        """Hold the site, after those who hold it; `Conflict` if that takes too long."""
 
     def recorded(self) -> State:
         """What was made here, whether or not it is still there."""
+
+    @property
+    def journal(self) -> Journal:
+        """Where that is written down."""
 
 
 class Place(Protocol):

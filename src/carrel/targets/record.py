@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from carrel.core.plan import Change, Create, Remove, Step
@@ -30,6 +31,10 @@ from carrel.core.resources import (
     key,
 )
 from carrel.core.site import SecretFile
+from carrel.errors import Missing
+
+VERSION = 2
+"""Of journals. The first was a bare list of resources."""
 
 KINDS = {kind.__name__: kind for kind in ORDER}
 
@@ -48,25 +53,65 @@ def line(step: Step) -> str:
     """A step that was taken, for a list that only grows."""
     match step:
         case Create(resource) | Change(_, resource):
-            return json.dumps({"made": _plain(resource)}) + "\n"
+            return _line("made", _plain(resource))
         case Remove(resource):
-            return json.dumps({"gone": _plain(resource)}) + "\n"
+            return _line("gone", _plain(resource))
 
 
-def after(state: State, lines: str) -> State:
-    """`state` after the steps in `lines`, also if it has some of them already.
+def doomed(user: str, data: str) -> str:
+    """That the data of a user is to be deleted, for the same list; `data` empty: that it is done."""
+    return _line("doomed", {"user": user, "data": data})
 
-    What comes after the last line break was not written to its end, and does not count.
-    """
-    found = state.by_key()
-    for text in lines.split("\n")[:-1]:
-        [(fate, entry)] = json.loads(text).items()
-        resource = _resource(entry)
-        if fate == "made":
-            found[key(resource)] = resource
-        else:
-            found.pop(key(resource), None)
-    return State.of(found.values())
+
+def _line(fate: str, entry: object) -> str:
+    return json.dumps({fate: entry}) + "\n"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """What a journal says: what was made, and whose data is to be deleted, with its directory."""
+
+    state: State
+    doomed: Mapping[str, str]
+
+    def text(self) -> str:
+        """As a file."""
+        entries = [_plain(resource) for resource in self.state]
+        whole = {"version": VERSION, "doomed": dict(self.doomed), "resources": entries}
+        return json.dumps(whole, indent=1) + "\n"
+
+    @staticmethod
+    def of(text: str) -> Kept:
+        """What the file says; also one of an earlier version, a bare list. `Missing` if it is newer."""
+        value = json.loads(text or "[]")
+        if isinstance(value, list):
+            return Kept(State.of(map(_resource, value)), {})
+        if value["version"] > VERSION:
+            raise Missing(
+                "A newer Carrel keeps this site; this one does not understand its journal. "
+                "Nothing was changed.",
+                why=f"the journal has version {value['version']}, and this is for {VERSION}",
+                fix="install the newer Carrel again",
+            )
+        return Kept(State.of(map(_resource, value["resources"])), value["doomed"])
+
+    def after(self, lines: str) -> Kept:
+        """What it says after the steps in `lines`, also if it has some of them already.
+
+        What comes after the last line break was not written to its end, and does not count.
+        """
+        state, doom = self.state.by_key(), dict(self.doomed)
+        for text in lines.split("\n")[:-1]:
+            [(fate, entry)] = json.loads(text).items()
+            if fate == "doomed":
+                doom[entry["user"]] = entry["data"]
+                continue
+            resource = _resource(entry)
+            if fate == "made":
+                state[key(resource)] = resource
+            else:
+                state.pop(key(resource), None)
+        return Kept(State.of(state.values()), {user: data for user, data in doom.items() if data})
 
 
 def _plain(resource: Resource) -> dict[str, Any]:

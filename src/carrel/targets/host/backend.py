@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from carrel.adapters import accounts, files, nginx, systemd
+from carrel.adapters import accounts, files, locking, nginx, systemd
 from carrel.adapters.process import Identity
 from carrel.adapters.systemd import UnitState
 from carrel.core import names
+from carrel.core.intent import CHANGING, begun, doubt, may_come_back
 from carrel.core.layout import HostLayout
-from carrel.core.plan import Change, Create, Plan, Remove, Step, outlives
+from carrel.core.plan import Change, Create, Plan, Remove, Step
 from carrel.core.resources import (
     Account,
     Bundle,
@@ -35,8 +36,9 @@ from carrel.core.resources import (
     key,
 )
 from carrel.errors import ToolFailed
-from carrel.targets import disk, record, reloading
+from carrel.targets import disk, reloading
 from carrel.targets.image_store import ImageStore, digest_of
+from carrel.targets.journal import Journal
 from carrel.targets.protocol import Told
 
 NO_SERVICES = "a server has no services of supervisord"
@@ -44,8 +46,6 @@ EDITED = "edited"
 """The revision of a unit of which somebody changed a file."""
 HALTED = "halted"
 """The revision of a unit that does not run, or would not at the next boot."""
-CHANGING = "changing"
-"""The revision, or fingerprint, of what was about to become another when something went wrong."""
 INCOMPLETE = "incomplete"
 """The base of an image of which only a part is in the store."""
 
@@ -61,24 +61,24 @@ class Host:
     ) -> None:
         self.layout = layout
         self.images = ImageStore(layout.images)
+        self.journal = Journal(layout.journal, layout.steps, "root")
         self._fetch = fetch
         self._started = started
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the server: one command at a time changes it."""
         files.make_directory(self.layout.state, Identity.ours(), 0o755)
-        return files.locked(f"{self.layout.state}/lock")
+        return locking.alone(f"{self.layout.state}/lock")
 
     def recorded(self) -> State:
         """What the journal says was made, or was about to be."""
-        whole = record.load(files.text(self.layout.journal) or "[]")
-        return record.after(whole, files.text(self.layout.steps) or "")
+        return self.journal.state
 
     def forget(self, images: Iterable[str]) -> None:
         """Take images that were removed out of the journal."""
         gone = frozenset(images)
         left = [r for r in self.recorded() if not (isinstance(r, Image) and r.reference in gone)]
-        self._write(State.of(left))
+        self.journal.write(State.of(left))
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -124,23 +124,23 @@ class Host:
         """Take the steps one by one; the journal says of each that it begins, and that it is done."""
         self._settle()
         for step in plan.steps:
-            if isinstance(step, Change) and step.before == _doubt(step.before, EDITED):
+            if isinstance(step, Change) and step.before == doubt(step.before, EDITED):
                 # Its files are mended first, and would not tell any more that it read others.
-                self._note(Create(_begun(step)))
+                self.journal.note(Create(begun(step)))
         # Files of units that systemd has not read.
         stale: set[str] = set()
         for step in plan.steps:
             told(step)
-            self._note(Create(_begun(step)))
+            self.journal.note(Create(begun(step)))
             if stale and isinstance(_made(step), Unit | Bundle):
                 self._reload(stale)
             self._take(step)
             stale |= self._unit_files(step)
-            self._note(step)
+            self.journal.note(step)
         if stale:
             self._reload(stale)
         if plan:
-            self._write(self.recorded())
+            self.journal.write(self.recorded())
 
     def _take(self, step: Step) -> None:
         match step:
@@ -168,19 +168,12 @@ class Host:
 
     def _settle(self) -> None:
         """After an interruption: forget what is gone, or never came to be."""
-        if files.text(self.layout.steps) is None:
+        if not self.journal.interrupted:
             return
         systemd.reload_units()
         there = self.observe().by_key()
-        kept = (r for r in self.recorded() if key(r) in there or _may_come_back(r))
-        self._write(State.of(kept))
-
-    def _note(self, step: Step) -> None:
-        files.append(self.layout.steps, record.line(step), Identity.ours(), 0o600)
-
-    def _write(self, state: State) -> None:
-        files.write(self.layout.journal, record.dump(state), Identity.ours(), 0o600)
-        files.remove_file(self.layout.steps)
+        kept = (r for r in self.recorded() if key(r) in there or may_come_back(r))
+        self.journal.write(State.of(kept))
 
     def _make(self, resource: Resource) -> None:
         match resource:
@@ -271,42 +264,9 @@ def _made(step: Step) -> Resource | None:
             return None
 
 
-def _may_come_back(resource: Resource) -> bool:
-    """Whether it is remembered when it is not there: a disk with data may not be mounted."""
-    return outlives(resource) and not isinstance(resource, Image)
-
-
-def _begun(step: Step) -> Resource:
-    """What the journal says from before a step until it is done: neither the old nor the new.
-
-    Whatever is made is named there first, so that it can be taken away again.
-    """
-    match step:
-        case Create(Directory() as directory):
-            return replace(directory, skeleton=())
-        case Change(Directory(skeleton=made), Directory() as directory):
-            return replace(directory, skeleton=made)
-        case Create(resource) | Change(_, resource) | Remove(resource):
-            return _doubt(resource, CHANGING)
-
-
-def _doubt(resource: Resource, why: str) -> Resource:
-    """`resource`, if more belongs to it than a look at the disk tells, as one that nobody wants."""
-    match resource:
-        case Unit() | Include():
-            return replace(resource, revision=why)
-        case Secret():
-            return replace(resource, fingerprint=why)
-        case Certificate():
-            return replace(resource, names=())
-        case _:
-            # A bundle comes about whole, and by another program.
-            return resource
-
-
 def _doubted(now: Resource, edited: frozenset[str]) -> Resource:
     unit = isinstance(now, Unit) and now.revision != CHANGING and bool(edited & {*now.files})
-    return _doubt(now, EDITED) if unit else now
+    return doubt(now, EDITED) if unit else now
 
 
 def _seen_unit(unit: Unit, state: UnitState) -> Unit | None:

@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
-from carrel.adapters import accounts, files, probe, process
+from carrel.adapters import accounts, files, locking, probe, process
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.adapters.supervisor import Supervisor
 from carrel.core import names
+from carrel.core.intent import begun, may_come_back
 from carrel.core.layout import LocalLayout
 from carrel.core.plan import Change, Create, Plan, Remove
 from carrel.core.resources import (
@@ -34,11 +35,13 @@ from carrel.core.resources import (
     Service,
     State,
     Unit,
+    key,
 )
 from carrel.errors import Conflict, ToolFailed
 from carrel.render import engine
 from carrel.render import supervisor as programs
-from carrel.targets import disk, record
+from carrel.targets import disk
+from carrel.targets.journal import Journal
 from carrel.targets.protocol import Told
 from carrel.targets.waiting import until
 
@@ -63,6 +66,7 @@ class Local:
         self.supervisor = supervisor or Supervisor(
             layout.supervisor_config, layout.supervisor_socket
         )
+        self.journal = Journal(layout.journal, layout.steps, layout.owner)
         self._build = build
         self._podman = podman
 
@@ -83,11 +87,11 @@ class Local:
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the site: one command at a time changes it. The journal has a place from here on."""
         files.make_directory(self.layout.state, self._identity(self.layout.owner), 0o755)
-        return files.locked(f"{self.layout.root}/sites/{self.layout.site}.lock")
+        return locking.alone(f"{self.layout.root}/sites/{self.layout.site}.lock")
 
     def recorded(self) -> State:
         """What the journal says was made."""
-        return record.load(files.text(self.layout.journal) or "[]")
+        return self.journal.state
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -114,9 +118,11 @@ class Local:
     # -- doing -----------------------------------------------------------------------------
 
     def apply(self, plan: Plan, told: Told) -> None:
-        """Take the steps one by one; each is in the journal before the next begins."""
+        """Take the steps one by one; the journal says of each that it begins, and that it is done."""
+        self._settle()
         for step in plan.steps:
             told(step)
+            self.journal.note(Create(begun(step)))
             match step:
                 case Create(resource):
                     self._make(resource)
@@ -126,12 +132,16 @@ class Local:
                     self._remove(resource)
                 case _:
                     assert_never(step)
-            self._note(Plan((step,)))
+            self.journal.note(step)
+        if plan:
+            self.journal.write(self.recorded())
 
-    def _note(self, step: Plan) -> None:
-        after = step.applied_to(self.recorded())
-        owner = self._identity(self.layout.owner)
-        files.write(self.layout.journal, record.dump(after), owner, 0o600)
+    def _settle(self) -> None:
+        """After an interruption: forget what is gone, or never came to be."""
+        if self.journal.interrupted:
+            there = self.observe().by_key()
+            kept = (r for r in self.recorded() if key(r) in there or may_come_back(r))
+            self.journal.write(State.of(kept))
 
     def _make(self, resource: Resource) -> None:
         match resource:

@@ -1,0 +1,74 @@
+"""Deletes what a user made, for ever, if that was asked for: promised in the journal until it is done.
+
+Used by `user remove --delete-data`, and by whatever changes the site after it, should it have been
+interrupted. Touches nobody else's files.
+"""
+
+from __future__ import annotations
+
+from carrel.core import guard, names
+from carrel.core.plan import diff
+from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit, key
+from carrel.core.site import Site
+from carrel.errors import CarrelError
+from carrel.targets.place import Place
+from carrel.targets.protocol import Told
+
+
+def kept(place: Place, name: str) -> bool:
+    """Whether there is still something of a user that was made here."""
+    owned = Account(names.account(name), "")
+    mine = (_is_data(r, f"/{name}") or key(r) == key(owned) for r in place.store.recorded())
+    return name in place.store.journal.doomed or any(mine)
+
+
+def delete(place: Place, name: str, data: str, told: Told) -> None:
+    """Stop a user's workspace and delete `data`; on a server also the account, which owned nothing else.
+
+    The site is held. Raises if it cannot be done; it stays promised then.
+    """
+    store = place.store
+    store.journal.doom(name, data)
+    now = store.observe()
+    doomed = frozenset(r.path for r in now if isinstance(r, Directory) and _below(r, data))
+    steps = diff(now, State.of(r for r in now if not _goes(r, name, doomed)))
+    guard.check(steps, may_stop=frozenset({name}), may_delete=doomed)
+    store.apply(steps, told)
+    store.journal.deleted(name)
+
+
+def finish(place: Place, site: Site, told: Told) -> None:
+    """Keep every promise that is left. What cannot be done stands in nobody else's way."""
+    for name, data in place.store.journal.doomed.items():
+        try:
+            delete(place, name, data, told)
+        except (CarrelError, OSError) as error:
+            # Who is to have a new workspace must not find the old one's files in it.
+            if site.user(name) is not None:
+                raise
+            place.say(f"what {name} made, in {data}, could not be deleted yet: {error}")
+
+
+def _goes(resource: Resource, user: str, doomed: frozenset[str]) -> bool:
+    match resource:
+        case Service(name=name) | Unit(name=name):
+            return names.workspace_user(name) == user
+        case Directory(path=path):
+            return path in doomed
+        case Account(name=name):
+            return name == names.account(user)
+        case _:
+            return False
+
+
+def _below(directory: Directory, data: str) -> bool:
+    within = directory.path == data or directory.path.startswith(f"{data}/")
+    return within and directory.holds is Holds.DATA
+
+
+def _is_data(resource: Resource, end: str) -> bool:
+    return (
+        isinstance(resource, Directory)
+        and resource.holds is Holds.DATA
+        and resource.path.endswith(end)
+    )
