@@ -27,7 +27,8 @@ HUGE = st.integers(-(10**40), 10**40)
 
 def kept(path: str) -> list[int]:
     connection = file.reader(path)
-    assert connection is not None
+    if connection is None:
+        return []
     with closing(connection):
         return [row[0] for row in connection.execute("SELECT id FROM requests ORDER BY id")]
 
@@ -90,8 +91,8 @@ def test_a_row_that_cannot_be_written_is_dropped_alone(books: Books, tmp_path: P
     for row in (ROW, strange, replace(ROW, id=3, session="\ud800")):
         books.put(row)
     path = tmp_path / "books.sqlite"
-    until(lambda: path.exists() and kept(str(path)) == [1, 3], seconds=5, what="the other rows")
-    assert books.lost == 1
+    until(lambda: kept(str(path)) == [1, 3], seconds=5, what="the other rows")
+    until(lambda: books.lost == 1, seconds=5, what="the count")
     assert books.trouble == ""
 
 
