@@ -16,7 +16,7 @@ from carrel.core import names
 from carrel.core.resources import Form
 from carrel.core.site import Ai, AiMode, Provider, SecretFile
 from carrel.errors import CarrelError, NotReady, Refused
-from carrel.operations import converge, images, site
+from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
 from carrel.render import nixos as facts
 from carrel.render.blocks import statements, unit
@@ -240,6 +240,34 @@ def test_a_reset_renews_one_workspace_and_keeps_the_project(server: FakeServer) 
     assert Path(f"{paths.workspace}/work").read_text() == "mine"
     assert not Path(f"{paths.home}/junk").exists()
     assert Path(f"{paths.home}/project").is_dir()
+
+
+def test_signing_somebody_out_ends_every_session_of_theirs_alone(server: FakeServer) -> None:
+    place = declare(server)
+    before = {user: Path(server.layout.secrets_file(user)).read_text() for user in ("dan", "eve")}
+    server.systemd.started.clear()
+    done = users.end_sessions(place, "eve", lambda _: None)
+    assert done.running
+    after = {user: Path(server.layout.secrets_file(user)).read_text() for user in ("dan", "eve")}
+    # A session of code-server is the password's hash.
+    assert [line.partition("=")[0] for line in after["eve"].splitlines()] == ["HASHED_PASSWORD"]
+    assert after["eve"] != before["eve"]
+    assert after["dan"] == before["dan"]
+    assert server.systemd.started == [names.workspace_unit("eve")]
+    nixos.write_secrets(place.config, place.layout, "eve")
+    assert Path(server.layout.secrets_file("eve")).read_text() == after["eve"]
+
+
+def test_signing_somebody_out_does_not_wake_who_is_suspended(server: FakeServer) -> None:
+    text = server.config.read_text()
+    server.config.write_text(f"{text}suspended = true\n")
+    server.apply()
+    place = declare(server)
+    nixos.write_secrets(place.config, place.layout, "eve")
+    before = Path(server.layout.secrets_file("eve")).read_text()
+    users.end_sessions(place, "eve", lambda _: None)
+    assert Path(server.layout.secrets_file("eve")).read_text() != before
+    assert names.workspace_unit("eve") not in server.systemd.running
 
 
 def test_the_units_follow_a_link_to_the_image_in_use(server: FakeServer) -> None:

@@ -21,6 +21,8 @@ from carrel.errors import ConfigError, Conflict
 from carrel.operations import converge, deleting
 from carrel.operations.change import NOBODY, Asked, change, save, unchanged
 from carrel.operations.site import Opened
+from carrel.targets.nixos import place as nixos
+from carrel.targets.nixos.place import NixosPlace
 from carrel.targets.place import Place
 from carrel.targets.protocol import Told
 
@@ -98,6 +100,9 @@ def end_sessions(place: Place, name: str, told: Told) -> Done:
                 "does. Nothing was changed.",
                 fix=f"give a new one with `carrel user passwd {name}`: that ends them too",
             )
+        if isinstance(place, NixosPlace):
+            nixos.end_sessions(place, opened.site, name)
+            return Done(running=True)
         store = place.store
         now = store.observe()
         steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))

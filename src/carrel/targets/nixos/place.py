@@ -238,6 +238,20 @@ def reset(place: ServerPlace, site: Site, user: str, doomed: Iterable[str]) -> N
     _start(place, site, user)
 
 
+def end_sessions(place: ServerPlace, site: Site, user: str) -> None:
+    """Give the user's password another salt, by which every session ends; a workspace starts again.
+
+    In one write: whenever the unit starts, there is a password to sign in with.
+    """
+    anew = secrets_of(place.config, place.layout, user)
+    text = secrets.environment_file(anew.entries, existing="")
+    files.write(anew.path, text, Identity.of(anew.owner), disk.SECRET_MODE)
+    known = site.user(user)
+    if known is not None and not known.suspended:
+        systemd.stop([names.workspace_unit(user)])
+        _start(place, site, user)
+
+
 def _start(place: ServerPlace, site: Site, user: str) -> None:
     systemd.start(names.workspace_unit(user))
     until(
