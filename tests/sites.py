@@ -104,6 +104,52 @@ class RealSite:
         assert "Traceback" not in rest
         return rest
 
+    def killed(self, *arguments: str, line: int) -> None:
+        """Lose power when a command has told `line` lines of its story; what is on disk stays.
+
+        /run stays too, as when a container or a CI machine is started again. With the account's
+        other sites: they have the same podman.
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-m", "carrel", *arguments],
+            env={**os.environ, "CARREL_CONFIG": str(self.config)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        for _ in zip(range(line), process.stderr, strict=False):
+            pass
+        process.kill()
+        self.lose_power()
+        process.communicate()
+
+    def lose_power(self) -> None:
+        """Kill all that runs for the account's sites, until nothing is left."""
+        while pids := self._running():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _running(self) -> set[int]:
+        found, children = set[int](), dict[int, list[int]]()
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended
+                pid = int(path.name)
+                state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    children.setdefault(int(parent), []).append(pid)
+                    words = (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
+                    if self.layout.engine_runtime.encode() in words or (
+                        b"supervisord" in words and f"{self.layout.root}/sites".encode() in words
+                    ):
+                        found.add(pid)
+        ahead = list(found)
+        while ahead:
+            more = children.get(ahead.pop(), [])
+            found.update(more)
+            ahead += more
+        return found - {os.getpid()}
+
     def inside(
         self, user: str, *command: str, status: int | None = 0, given: str | None = None
     ) -> str:

@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from carrel.adapters import files, probe, process
+from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.errors import Missing, ToolFailed
 from carrel.targets.waiting import until
@@ -198,3 +200,104 @@ def test_a_silent_socket_is_not_an_editor(tmp_path: Path) -> None:
         thread.start()
         assert probe.healthy(path)
         thread.join()
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> Callable[..., Podman]:
+    """A podman that says what it is told to say: each call takes the next of the answers."""
+
+    def told(*answers: tuple[int, str]) -> Podman:
+        for number, (status, said) in enumerate(answers):
+            (tmp_path / f"{number}.says").write_text(said)
+            (tmp_path / f"{number}.status").write_text(str(status))
+        program = tmp_path / "podman"
+        program.write_text(
+            "#!/bin/sh\n"
+            f"cd {tmp_path}; n=$(ls *.asked 2>/dev/null | wc -l); : >$n.asked\n"
+            "cat $n.says >&2; exit $(cat $n.status)\n"
+        )
+        program.chmod(0o755)
+        (tmp_path / "run").mkdir()
+        runtime = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_RUNTIME_DIR": f"{tmp_path}/run"}
+        return Podman(World(runtime, directory=str(tmp_path)))
+
+    return told
+
+
+LOST = (
+    'level=error msg="invalid internal status, try resetting the pause process with \\"podman '
+    'system migrate\\": could not find any running process: no such process"'
+)
+SHARED = 'level=warning msg="\\"/\\" is not a shared mount, this could cause issues"'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        LOST,
+        'level=error msg="cannot setup namespace using newuidmap: exit status 1"',
+        "Error: database static dir is another one",
+        'level=fatal msg="no such directory"',
+    ],
+)
+def test_that_podman_cannot_look_is_not_taken_for_an_image_that_is_not_there(
+    podman: Callable[..., Podman], said: str
+) -> None:
+    with pytest.raises(ToolFailed, match="podman image failed"):
+        podman((1, f"{SHARED}\n{said}"), (1, said)).image_exists("localhost/a:1")
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "there"), [(0, "", True), (1, "", False), (1, SHARED, False)]
+)
+def test_an_image_is_there_or_not(
+    podman: Callable[..., Podman], status: int, said: str, there: bool
+) -> None:
+    assert podman((status, said)).image_exists("localhost/a:1") is there
+
+
+@pytest.mark.parametrize(
+    "said", [LOST, "cannot set user namespace", "Error: acquiring lock on /r/libpod/tmp/pause.pid"]
+)
+def test_podman_that_remembers_what_is_gone_begins_anew(
+    podman: Callable[..., Podman], tmp_path: Path, said: str
+) -> None:
+    revived = podman((1, said), (0, ""))
+    remembered = tmp_path / "run/libpod/tmp/pause.pid"
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text(str(os.getpid()))  # a process that is not podman's
+    (tmp_path / "run/containers").symlink_to(tmp_path)
+    assert revived.image_exists("localhost/a:1")
+    assert os.listdir(tmp_path / "run") == []
+    assert (tmp_path / "podman").exists()
+
+
+def test_podman_whose_container_runs_keeps_what_it_remembers(
+    podman: Callable[..., Podman], tmp_path: Path
+) -> None:
+    revived = podman((1, LOST), (0, ""))
+    remembered = tmp_path / "run/libpod/tmp/pause.pid"
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text("")
+    (tmp_path / "conmon").symlink_to("/bin/sh")
+    here = str(remembered.parent)
+    # Reads a line that never comes; its words are those of a monitor of this directory.
+    command = [str(tmp_path / "conmon"), "-c", "read line", here]
+    with subprocess.Popen(command, stdin=subprocess.PIPE):
+        assert revived.image_exists("localhost/a:1")
+        assert os.listdir(here) == []
+        assert remembered.parent.is_dir()
+
+
+def test_podman_whose_pause_process_lives_is_left_alone(
+    podman: Callable[..., Podman], tmp_path: Path
+) -> None:
+    failing = podman((1, LOST))
+    remembered = tmp_path / "run/libpod/tmp/pause.pid"
+    remembered.parent.mkdir(parents=True)
+    pause = ["podman pause", "-c", "read line"]
+    with subprocess.Popen(pause, executable="/bin/sh", stdin=subprocess.PIPE) as process:
+        remembered.write_text(str(process.pid))
+        with pytest.raises(ToolFailed, match="invalid internal status"):
+            failing.image_exists("localhost/a:1")
+        assert remembered.exists()

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from carrel.adapters import process
+from carrel.adapters import podman_runtime, process
 from carrel.adapters.process import Result, World
 from carrel.errors import ToolFailed
 
+COMPLAINT = re.compile(r"^Error|level=(error|fatal)", re.MULTILINE)
+"""How podman begins to say that it could not do what it was asked."""
+
 
 class Podman:
-    """Podman in one World: one account, one store."""
+    """Podman in one World: one account, one store.
+
+    After a crash that left podman's runtime directory behind, it is revived by the first command.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -27,7 +34,26 @@ class Podman:
     ) -> Result:
         """Run podman to the end."""
         command = ("podman", *arguments)
-        return process.run(command, self.world, statuses=statuses, seconds=seconds, given=given)
+
+        def attempt() -> Result:
+            return process.run(command, self.world, statuses=None, seconds=seconds, given=given)
+
+        result = attempt()
+        if _lost(result) and podman_runtime.revive(self._runtime):
+            result = attempt()
+        if _lost(result):
+            # Its exit status is the one of "no" for some questions.
+            statuses = (0,)
+        return result if statuses is None else process.accepted(command, result, statuses)
+
+    @property
+    def _runtime(self) -> str:
+        return self.world.environment["XDG_RUNTIME_DIR"]
+
+    def _long(self, *arguments: str) -> tuple[str, ...]:
+        """The command line of what cannot be tried twice, with podman awake."""
+        self.cli("info", "--format={{.Host.Arch}}")
+        return ("podman", *arguments)
 
     def info(self) -> dict[str, Any]:
         """What podman knows of its host: versions, cgroups, store."""
@@ -35,8 +61,13 @@ class Podman:
         return found
 
     def image_exists(self, reference: str) -> bool:
-        """Whether the store holds the image."""
-        return self.cli("image", "exists", reference, statuses=(0, 1)).status == 0
+        """Whether the store holds the image; ToolFailed when podman cannot tell."""
+        question = ("image", "exists", reference)
+        result = self.cli(*question, statuses=(0, 1))
+        # Podman ends with 1 also when it could not look.
+        unable = result.status == 1 and COMPLAINT.search(result.errors)
+        process.accepted(("podman", *question), result, (0,) if unable else (0, 1))
+        return result.status == 0
 
     def images(self, name: str) -> list[dict[str, Any]]:
         """The tagged images called `name`, newest first."""
@@ -63,7 +94,7 @@ class Podman:
 
     def build(self, arguments: Sequence[str], line: Callable[[str], None]) -> None:
         """Build an image; every line that podman says goes to `line`."""
-        process.follow(("podman", "build", *arguments), self.world, line)
+        process.follow(self._long("build", *arguments), self.world, line)
 
     def image_size(self, reference: str) -> int:
         """Bytes of an image, unpacked."""
@@ -82,9 +113,8 @@ class Podman:
         We read it: podman's account may not be able to.
         """
         ours = replace(self.world, identity=None)
-        said = process.pipe(
-            ("cat", "--", archive), ours, ("podman", "load", "--quiet"), self.world, seconds=1800
-        )
+        load = self._long("load", "--quiet")
+        said = process.pipe(("cat", "--", archive), ours, load, self.world, seconds=1800)
         name = said.strip().splitlines()[-1].rpartition("Loaded image: ")[2]
         return self.cli("image", "inspect", "--format={{.Id}}", name).output.strip()
 
@@ -108,17 +138,14 @@ class Podman:
         ).output  # fmt: skip
 
     def execute(self, container: str, command: Sequence[str], *, terminal: bool) -> int:
-        """Run a command in a container with our own standard streams; its exit status."""
+        """Run a command in a running container with our own standard streams; its exit status."""
         options = ("--interactive", "--tty") if terminal else ("--interactive",)
-        full = ("podman", "exec", *options, container, *command)
-        return process.hand_over(full, self.world)
+        return process.hand_over(("podman", "exec", *options, container, *command), self.world)
 
     def running(self, container: str) -> bool:
-        """Whether the container runs."""
-        result = self.cli(
-            "container", "inspect", "--format={{.State.Running}}", container, statuses=None
-        )
-        return result.output.strip() == "true"
+        """Whether the container runs; ToolFailed when podman cannot tell."""
+        name = f"--filter=name=^{re.escape(container)}$"
+        return bool(self.cli("ps", "--quiet", name, "--filter=status=running").output.strip())
 
     def remove_labelled(self, label: str) -> None:
         """Remove all containers with a label, running or not."""
@@ -146,3 +173,7 @@ class Podman:
     def rest(self) -> None:
         """End the process that podman keeps between commands, with the mounts it holds."""
         self.cli("system", "migrate", statuses=None)
+
+
+def _lost(result: Result) -> bool:
+    return result.status != 0 and podman_runtime.lost(result.errors)

@@ -104,9 +104,16 @@ def run(
         except BaseException:
             _end(process)
             raise
-    if statuses is not None and process.returncode not in statuses:
-        raise failure(command, process.returncode, (errors or output).splitlines()[-TAIL:])
-    return Result(process.returncode, output, errors)
+    result = Result(process.returncode, output, errors)
+    return result if statuses is None else accepted(command, result, statuses)
+
+
+def accepted(command: Sequence[str], result: Result, statuses: Sequence[int]) -> Result:
+    """The result itself if it ended with one of `statuses`; else raises `ToolFailed`."""
+    if result.status not in statuses:
+        said = result.errors or result.output
+        raise failure(command, result.status, said.splitlines()[-TAIL:])
+    return result
 
 
 def follow(command: Sequence[str], world: World, line: Callable[[str], None]) -> None:

@@ -38,11 +38,18 @@ class Supervisor:
         self._socket = socket
 
     def running(self) -> bool:
-        """Whether it answers."""
+        """Whether it answers; ToolFailed when there may be one that cannot be asked."""
         try:
             self._call("supervisor.getState")
-        except (OSError, http.client.HTTPException):
+        except (FileNotFoundError, ConnectionError):
+            # Nobody listens, or it has just ended.
             return False
+        except (OSError, http.client.HTTPException) as error:
+            raise ToolFailed(
+                "supervisord cannot be asked what runs. Nothing was changed.",
+                why=f"{self._socket}: {error}",
+                fix="run the command as the account that started the site",
+            ) from error
         return True
 
     def start(self) -> None:
