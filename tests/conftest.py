@@ -6,9 +6,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from sites import RealSite
+
+# What is judged is the code, not how busy the machine is.
+hypothesis.settings.register_profile(
+    "carrel", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("carrel")
 
 
 def pytest_configure() -> None:

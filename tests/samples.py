@@ -25,7 +25,6 @@ from carrel.core.resources import (
     State,
     key,
 )
-from carrel.core.server import Ids
 from carrel.core.site import (
     Ai,
     AiMode,
@@ -40,6 +39,7 @@ from carrel.core.site import (
     User,
     Wire,
 )
+from carrel.core.workspace import Ids
 from carrel.render import host, local
 
 LAYOUT = LocalLayout(

@@ -13,10 +13,10 @@ from carrel.core import names
 from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, server_machine
 from carrel.core.resources import File, Image, Include, Resource, State
-from carrel.core.server import Ids
 from carrel.core.site import SecretFile, Site, User
+from carrel.core.workspace import Ids
 from carrel.render import host
-from carrel.render.blocks import Unit, unit
+from carrel.render.parse_back import Unit, unit
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
 
 R = TypeVar("R", bound=Resource)

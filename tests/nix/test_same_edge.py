@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from carrel.render.blocks import Statement, statements
+from carrel.render.parse_back import Statement, statements
 from nix.pairs import LAYOUT, Pair
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from carrel.core import names
 from carrel.core.resources import OnChange
 from carrel.core.resources import Unit as Loaded
-from carrel.render.blocks import Unit, unit
+from carrel.render.parse_back import Unit, unit
 from nix.pairs import LAYOUT, OTHERWISE, Pair
 
 

@@ -19,7 +19,7 @@ from carrel.errors import CarrelError, NotReady, Refused
 from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
 from carrel.render import nixos as facts
-from carrel.render.blocks import statements, unit
+from carrel.render.parse_back import statements, unit
 from carrel.targets.nixos import place as nixos
 from carrel.targets.nixos.place import NixosPlace
 from fake_server import FakeServer

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -5,11 +6,12 @@ from hypothesis import given
 
 from carrel.core import guard
 from carrel.core.plan import Change, Create, Plan, Remove, diff, keep, sentence
-from carrel.core.resources import Directory, File, Holds, Image, Service, State, key
-from carrel.core.site import SecretFile
+from carrel.core.resources import Directory, File, Holds, Image, Service, State, Unit, key
+from carrel.core.site import Language, SecretFile, Site
+from carrel.core.workspace import Network, Placement, Reads, StoredImage, workspace
 from carrel.errors import Refused
 from carrel.render import local
-from samples import TWO_USERS, V2, desired, states, surroundings
+from samples import TWO_USERS, V1, V2, desired, on_server, states, surroundings
 
 
 @given(states, states)
@@ -103,3 +105,52 @@ def test_the_guard_refuses_to_stop_a_workspace_nobody_asked_to_stop() -> None:
     with pytest.raises(Refused, match="dan"):
         guard.check(Plan((Remove(service),)), may_stop=frozenset({"alice"}))
     guard.check(Plan((Remove(service),)), may_stop=frozenset({"dan"}))
+
+
+def service(name: str, *after: str) -> Service:
+    return Service(name, "me", ("true",), (), f"/log/{name}", "1", after=after)
+
+
+def test_what_runs_is_made_after_what_it_comes_after_and_removed_before() -> None:
+    state = State.of([service("a", "z", "nobody"), service("m", "a"), service("z"), service("b")])
+    names = [r.name for r in state if isinstance(r, Service)]
+    assert names == ["b", "z", "a", "m"]
+    gone = [s.resource for s in diff(state, State()).steps if isinstance(s, Remove)]
+    assert [r.name for r in gone if isinstance(r, Service)] == ["m", "a", "z", "b"]
+
+
+def test_another_order_restarts_nothing() -> None:
+    assert not diff(
+        State.of([service("a"), service("b")]), State.of([service("a", "b"), service("b")])
+    )
+
+
+def test_services_that_come_after_each_other_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="cycle"):
+        State.of([service("a", "b"), service("b", "a")])
+
+
+def test_every_file_that_a_workspace_reads_makes_it_another() -> None:
+    read = tuple(Reads(f"/read/{number}", "as it was") for number in range(3))
+    placement = Placement(
+        "me", None, "box", (), StoredImage("i:1"), Network.OPEN, read, (), "/s", "/a", "/p", "/ai"
+    )
+    desk = workspace(TWO_USERS, TWO_USERS.users[0], placement, V1)
+    assert desk.revision() == replace(desk, after=("other",)).revision()
+    for number, file in enumerate(read):
+        other = (*read[:number], replace(file, print="another"), *read[number + 1 :])
+        assert replace(desk, reads=other).revision() != desk.revision()
+
+
+@pytest.mark.parametrize("target", [desired, on_server])
+def test_other_words_for_signing_in_restart_every_workspace(
+    target: Callable[[Site], State],
+) -> None:
+    other = replace(TWO_USERS, about=replace(TWO_USERS.about, language=Language.GERMAN))
+    before, after = (
+        {r.name: r.revision for r in target(site) if isinstance(r, Service | Unit)}
+        for site in (TWO_USERS, other)
+    )
+    desks = {name for name in before if "workspace" in name}
+    assert len(desks) == len(TWO_USERS.users)
+    assert {name for name in before if before[name] != after[name]} - {"edge"} == desks

@@ -5,9 +5,11 @@ Made by core.desired, compared by core.plan, brought about by the targets.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from graphlib import TopologicalSorter
 
 from carrel.core.site import PasswordHash, SecretFile
 
@@ -159,6 +161,8 @@ class Service:
     revision: str
     check: tuple[str, ...] = ()
     stop_seconds: int = 20
+    after: tuple[str, ...] = field(default=(), compare=False)
+    """The services that are started before it, if there are such; another order restarts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,8 @@ class Unit:
     files: tuple[str, ...]
     parts: tuple[str, ...] = ()
     on_change: OnChange = OnChange.RESTART
+    after: tuple[str, ...] = field(default=(), compare=False)
+    """The units that are started before it, if there are such; another order restarts nothing."""
 
 
 Resource = (
@@ -210,13 +216,10 @@ Running = Service | Unit
 
 
 def key(resource: Resource) -> tuple[int, str]:
-    """What makes a resource the same one over time; sorts in the order of making."""
+    """What makes a resource the same one over time; kinds sort in the order of making."""
     match resource:
-        case Account(name=name) | Service(name=name):
+        case Account(name=name) | Service(name=name) | Unit(name=name):
             identity = name
-        case Unit(name=name):
-            # What is mounted comes before what runs on it.
-            identity = name if name.endswith(".mount") else f"~{name}"
         case Directory(path=path) | File(path=path) | Secret(path=path):
             identity = path
         case Include(path=path) | Bundle(path=path):
@@ -237,7 +240,7 @@ class State:
     @staticmethod
     def of(resources: Iterable[Resource]) -> State:
         """The state of exactly these; two with one key are a mistake of the caller."""
-        ordered = tuple(sorted(resources, key=key))
+        ordered = _ordered(resources)
         keys = [key(resource) for resource in ordered]
         if len(set(keys)) != len(keys):
             twice = next(k for i, k in enumerate(keys) if k in keys[:i])
@@ -258,3 +261,32 @@ class State:
     def without_running(self) -> State:
         """The same with nothing running."""
         return State(tuple(r for r in self.resources if not isinstance(r, Service | Unit)))
+
+
+def _ordered(resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """By kind, then what runs after what it says that it comes after, otherwise by name."""
+    listed = sorted(resources, key=key)
+    turn = {name: number for number, name in enumerate(_in_turn(listed))}
+    return tuple(sorted(listed, key=lambda r: (key(r)[0], turn[key(r)[1]] if _runs(r) else 0)))
+
+
+def _runs(resource: Resource) -> bool:
+    return isinstance(resource, Service | Unit)
+
+
+def _in_turn(resources: Iterable[Resource]) -> Iterator[str]:
+    """The names of services and units, each after those that it comes after."""
+    graph = {r.name: r.after for r in resources if isinstance(r, Service | Unit)}
+    sorter = TopologicalSorter(
+        {name: [a for a in after if a in graph] for name, after in graph.items()}
+    )
+    sorter.prepare()
+    while sorter.is_active():
+        for name in sorted(sorter.get_ready()):
+            yield name
+            sorter.done(name)
+
+
+def revision(*parts: str) -> str:
+    """Another one when one of `parts` is another."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -1,15 +1,17 @@
-"""Decides how a workspace is confined: its mounts, limits and the facts of its container.
+"""What a workspace is, as one value: who works there, what runs, how it is confined, what it reads.
 
-Knows nothing of podman's command line; render.podman spells it.
+Every target renders this value, and decides nothing about a workspace anywhere else. Knows nothing
+of podman's command line; render.podman spells it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from carrel.core import names
 from carrel.core.machine import Machine
-from carrel.core.resources import Directory, Holds
+from carrel.core.resources import Directory, Holds, revision
 from carrel.core.site import MIB, Limits, Site, User
 
 
@@ -49,13 +51,54 @@ class RootDirectory:
     environment_file: str
 
 
+class Network(StrEnum):
+    """Who decides what a workspace reaches."""
+
+    OPEN = "whatever the account that runs it reaches"
+    RULED = "the rules of render.nftables, for the account"
+
+
+class Run(StrEnum):
+    """When it runs."""
+
+    ALWAYS = "from the start of the machine on"
+    ON_DEMAND = "when somebody visits"
+    STOPPED = "not: its user is suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The account's user id (also its group's), and the first of its 65536 subordinate ids."""
+
+    uid: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """A file that a workspace reads when it starts. `print` is another when the content is.
+
+    That is the text itself, or a keyed fingerprint where the text is secret.
+    """
+
+    path: str
+    print: str
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What the target decides about a container, and not the site."""
+    """What the target decides about a workspace, and not the site."""
 
+    account: str
+    ids: Ids | None
+    """None where one account has all workspaces: its ids are then of no account's in particular."""
     name: str
     labels: tuple[tuple[str, str], ...]
     root: StoredImage | RootDirectory
+    network: Network
+    reads: tuple[Reads, ...]
+    after: tuple[str, ...]
+    """The services or units that are started before it, by name."""
     sockets: str
     """The user's socket directory on the host."""
     agent: str
@@ -66,13 +109,20 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
-    """Everything that the container of one workspace is."""
+class Workspace:
+    """Everything that one workspace is. `name` is its container's."""
 
+    user: str
+    account: str
+    ids: Ids | None
+    storage: str
+    """The user's own directory on the host: the one that holds the others."""
+    run: Run
     name: str
     hostname: str
     labels: tuple[tuple[str, str], ...]
     root: StoredImage | RootDirectory
+    network: Network
     mounts: tuple[Mount, ...]
     temporary: tuple[Temporary, ...]
     environment_files: tuple[str, ...]
@@ -83,6 +133,12 @@ class Container:
     open_files: int
     arguments: tuple[str, ...]
     """What the image's entrypoint is given: options of code-server."""
+    reads: tuple[Reads, ...]
+    after: tuple[str, ...]
+
+    def revision(self, *texts: str) -> str:
+        """Another one when it has to be started anew: `texts` that render it, or what it reads."""
+        return revision(*texts, *(file.print for file in self.reads))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +168,20 @@ def temporary(limits: Limits) -> tuple[Temporary, ...]:
     return tuple(share.of(limits.memory) for share in SHARES)
 
 
-def container(site: Site, user: User, placement: Placement, machine: Machine) -> Container:
-    """The container of `user`."""
+def workspace(site: Site, user: User, placement: Placement, machine: Machine) -> Workspace:
+    """The workspace of `user`."""
     paths = names.user_paths(site.storage, user.name)
-    return Container(
+    return Workspace(
+        user=user.name,
+        account=placement.account,
+        ids=placement.ids,
+        storage=paths.base,
+        run=Run.STOPPED if user.suspended else Run.ALWAYS,
         name=placement.name,
         hostname=user.name,
         labels=placement.labels,
         root=placement.root,
+        network=placement.network,
         mounts=(
             Mount(paths.home, names.HOME),
             Mount(paths.workspace, names.PROJECT),
@@ -143,6 +205,8 @@ def container(site: Site, user: User, placement: Placement, machine: Machine) ->
             # The image has words of its own, in English; these come later and win.
             f"--i18n={names.AGENT_CONFIG}/{names.SIGN_IN_WORDS}",
         ),
+        reads=placement.reads,
+        after=placement.after,
     )
 
 

@@ -7,9 +7,8 @@ State.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from carrel import __version__
@@ -30,9 +29,18 @@ from carrel.core.resources import (
     Secret,
     State,
     Unit,
+    revision,
 )
-from carrel.core.server import Ids, Seat
 from carrel.core.site import SecretFile, Site, TlsMode, User
+from carrel.core.workspace import (
+    Ids,
+    Network,
+    Placement,
+    Reads,
+    RootDirectory,
+    Run,
+    Workspace,
+)
 from carrel.render import (
     engine,
     gateway,
@@ -94,18 +102,12 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(layout.unit_file(names.SLICE), ROOT, 0o644, systemd.slice_())
     yield around.image
     rules = nftables.rules(around.ids[user.name].uid for user in site.users)
-    unit = systemd.network(layout)
-    file = layout.unit_file(names.NETWORK_UNIT)
     yield from _addition(layout, names.FIREWALL_UNIT, systemd.firewall())
-    yield File(layout.network, ROOT, 0o644, rules)
-    yield File(file, ROOT, 0o644, unit)
-    yield Unit(
-        names.NETWORK_UNIT,
-        _digest(rules, unit),
-        files=(file, layout.network),
-        # A restart would take the workspaces with it, which must not run without the rules.
-        on_change=OnChange.RELOAD,
-    )
+    file = _unit_file(layout, names.NETWORK_UNIT, systemd.network(layout))
+    read = File(layout.network, ROOT, 0o644, rules)
+    yield from (file, read)
+    # A restart would take the workspaces with it, which must not run without the rules.
+    yield _unit(names.NETWORK_UNIT, [file, read], on_change=OnChange.RELOAD)
 
 
 def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
@@ -120,8 +122,8 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
     local = site.tls.mode is TlsMode.LOCAL
     # The unit that renews a bundle has nginx read it.
-    revision = _digest(*wanted_names(site.domain)) if local else ""
-    yield Include(layout.nginx, nginx.config(settings), revision)
+    certificate_ = revision(*wanted_names(site.domain)) if local else ""
+    yield Include(layout.nginx, nginx.config(settings), certificate_)
 
 
 def _certificate(site: Site, around: Surroundings) -> Iterator[Resource]:
@@ -132,16 +134,16 @@ def _certificate(site: Site, around: Surroundings) -> Iterator[Resource]:
         domains = wanted_names(site.domain)
         yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
         return
-    service = renewal.service(site, layout, bundle, around.python)
-    file = layout.unit_file(bundle.unit)
-    yield File(file, ROOT, 0o644, service)
+    service = _unit_file(layout, bundle.unit, renewal.service(site, layout, bundle, around.python))
+    yield service
     yield bundle
     starters = {names.CERTIFICATE_TIMER: renewal.timer(site)}
     if site.tls.mode is TlsMode.FILES:
         starters[names.CERTIFICATE_PATH] = renewal.path(site)
     for name, text in starters.items():
-        yield File(layout.unit_file(name), ROOT, 0o644, text)
-        yield Unit(name, _digest(text, service), files=(layout.unit_file(name), file))
+        starter = _unit_file(layout, name, text)
+        yield starter
+        yield _unit(name, [starter, service])
 
 
 def _addition(layout: HostLayout, unit: str, content: str) -> Iterator[Resource]:
@@ -166,20 +168,16 @@ def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(layout.gateway_config, ROOT, 0o644, gateway.config(site, layout))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.gateway_secrets, account, entries, fingerprint)
-    unit = systemd.gateway(layout, (around.python, "-m", gateway.PROGRAM, layout.gateway_config))
-    file = layout.unit_file(names.GATEWAY_UNIT)
-    yield File(file, ROOT, 0o644, unit)
+    command = (around.python, "-m", gateway.PROGRAM, layout.gateway_config)
+    file = _unit_file(layout, names.GATEWAY_UNIT, systemd.gateway(layout, command))
+    yield file
     # What it reads is not part of it: it looks by itself whether that changed, and drops nobody.
-    yield Unit(names.GATEWAY_UNIT, _digest(unit, __version__), files=(file,))
-
-
-def _ai_sockets(site: Site, user: User, around: Surroundings) -> tuple[str, str] | None:
-    """The unit, and its text, of the mount on which the gateway listens for the user."""
-    if not site.has_gateway:
-        return None
-    layout, ids = around.layout, around.ids
-    text = systemd.ai_mount(layout, user.name, ids[names.GATEWAY].uid, ids[user.name].uid)
-    return names.mount_unit(layout.ai_directory(user.name)), text
+    sockets = tuple(
+        names.mount_unit(layout.ai_directory(user.name))
+        for user in site.users
+        if not user.suspended
+    )
+    yield _unit(names.GATEWAY_UNIT, [file], also=[__version__], after=sockets)
 
 
 def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
@@ -187,65 +185,115 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     account = names.account(user.name)
     yield Account(account, "/nonexistent", uid=ids.uid, first_subordinate_id=ids.first)
     yield from workspace.data_directories(site, user, account)
+    yield _secret(site, user, around)
+    root, *others = _mounts(site, user, around)
+    desk = workspace_of(site, user, around)
+    text = systemd.drop_in(desk, layout, ids.uid)
+    drop_in = File(layout.drop_in(user.name), ROOT, 0o644, text)
+    yield from (root.file, *(mount.file for mount in others))
+    yield _with_drop_ins(drop_in.path)
+    yield drop_in
+    if desk.run is Run.STOPPED:
+        return
+    yield from (_unit(mount.unit, [mount.file]) for mount in others)
+    template = _unit_file(layout, layout.template, systemd.template(layout))
+    yield _unit(
+        names.workspace_unit(user.name),
+        [template, drop_in, root.file, *(mount.file for mount in others)],
+        also=[file.print for file in desk.reads],
+        parts=(root.unit,),
+        after=desk.after,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """A unit that mounts something, and the file that says what."""
+
+    unit: str
+    file: File
+
+
+def _mounts(site: Site, user: User, around: Surroundings) -> Iterator[_Mount]:
+    """What is mounted for the user's workspace: the image's files first."""
+    layout, ids = around.layout, around.ids[user.name]
+    places = {
+        layout.root(user.name): systemd.root_mount(
+            layout, user.name, f"{around.image_directory}/rootfs", ids
+        ),
+        layout.socket_directory(user.name): systemd.socket_mount(
+            layout, user.name, ids, around.web_gid
+        ),
+    }
+    if site.has_gateway:
+        gateway_uid = around.ids[names.GATEWAY].uid
+        text = systemd.ai_mount(layout, user.name, gateway_uid, ids.uid)
+        places[layout.ai_directory(user.name)] = text
+    for place, text in places.items():
+        unit = names.mount_unit(place)
+        yield _Mount(unit, _unit_file(layout, unit, text))
+
+
+def _unit_file(layout: HostLayout, name: str, text: str) -> File:
+    path = name if name.startswith("/") else layout.unit_file(name)
+    return File(path, ROOT, 0o644, text)
+
+
+def _unit(
+    name: str,
+    files: Sequence[File],
+    *,
+    also: Sequence[str] = (),
+    parts: tuple[str, ...] = (),
+    on_change: OnChange = OnChange.RESTART,
+    after: tuple[str, ...] = (),
+) -> Unit:
+    """A unit that `files` make up. `also`: what it reads at its start besides."""
+    return Unit(
+        name,
+        revision(*(file.content for file in files), *also),
+        files=tuple(file.path for file in files),
+        parts=parts,
+        on_change=on_change,
+        after=after,
+    )
+
+
+def _secret(site: Site, user: User, around: Surroundings) -> Secret:
+    layout, account = around.layout, names.account(user.name)
     entries = secret.entries(site, user, SecretFile(layout.secret_key))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
-    yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
-    ai_sockets = _ai_sockets(site, user, around)
-    mounts = [layout.root(user.name), layout.socket_directory(user.name)]
-    if ai_sockets is not None:
-        mounts.append(layout.ai_directory(user.name))
-    drop_in = systemd.drop_in(_seat(site, user, around), layout, mounts)
-    root = systemd.root_mount(layout, user.name, f"{around.image_directory}/rootfs", ids)
-    sockets = systemd.socket_mount(layout, user.name, ids, around.web_gid)
-    root_unit = names.mount_unit(layout.root(user.name))
-    socket_unit = names.mount_unit(layout.socket_directory(user.name))
-    root_file, socket_file = map(layout.unit_file, (root_unit, socket_unit))
-    yield File(root_file, ROOT, 0o644, root)
-    yield File(socket_file, ROOT, 0o644, sockets)
-    yield _with_drop_ins(layout.drop_in(user.name))
-    yield File(layout.drop_in(user.name), ROOT, 0o644, drop_in)
-    if user.suspended:
-        return
-    yield Unit(socket_unit, _digest(sockets), files=(socket_file,))
-    if ai_sockets is not None:
-        ai_unit, text = ai_sockets
-        ai_file = layout.unit_file(ai_unit)
-        yield File(ai_file, ROOT, 0o644, text)
-        yield Unit(ai_unit, _digest(text), files=(ai_file,))
-    yield Unit(
-        names.workspace_unit(user.name),
-        _digest(
-            # Not the agent's configuration: the next agent that somebody starts reads it.
-            systemd.template(layout), drop_in, root, sockets, fingerprint,
-            engine.containers(around.machine), sign_in.strings(site.about),
-        ),
-        files=(layout.template, layout.drop_in(user.name), root_file, socket_file),
-        parts=(root_unit,),
-    )  # fmt: skip
+    return Secret(layout.secrets_file(user.name), account, entries, fingerprint)
 
 
-def _seat(site: Site, user: User, around: Surroundings) -> Seat:
+def workspace_of(site: Site, user: User, around: Surroundings) -> Workspace:
+    """The workspace of `user` on a server."""
     layout = around.layout
-    placement = workspace.Placement(
+    placement = Placement(
+        account=names.account(user.name),
+        ids=around.ids[user.name],
         name=names.account(user.name),
         labels=((names.LABEL_USER, user.name),),
-        root=workspace.RootDirectory(
-            layout.root(user.name), f"{around.image_directory}/environment"
+        root=RootDirectory(layout.root(user.name), f"{around.image_directory}/environment"),
+        network=Network.RULED,
+        # Not the agent's configuration: the next agent that somebody starts reads it.
+        reads=(
+            Reads(layout.secrets_file(user.name), _secret(site, user, around).fingerprint),
+            Reads(f"{layout.engine}/containers.conf", engine.containers(around.machine)),
+            Reads(f"{layout.agent}/{names.SIGN_IN_WORDS}", sign_in.strings(site.about)),
+        ),
+        after=(
+            *(mount.unit for mount in _mounts(site, user, around)),
+            names.NETWORK_UNIT,
+            names.GATEWAY_UNIT,
         ),
         sockets=layout.socket_directory(user.name),
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
         ai=layout.ai_directory(user.name),
     )
-    container = workspace.container(site, user, placement, around.machine)
-    return Seat(
-        user.name, around.ids[user.name], container, names.user_paths(site.storage, user.name).base
-    )
+    return workspace.workspace(site, user, placement, around.machine)
 
 
 def _agent(site: Site) -> str:
     return json.dumps(ai.agent_config(site.ai), indent=2) + "\n"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -6,7 +6,6 @@ fingerprints come in as values, so that the same arguments always give the same 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from carrel.core.resources import (
     Secret,
     Service,
     State,
+    revision,
 )
 from carrel.core.site import SecretFile, Site, User
 from carrel.render import (
@@ -113,7 +113,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
         command=("nginx", "-e", "stderr", "-c", layout.nginx_config),
         environment=(),
         log=layout.log(names.EDGE_SERVICE),
-        revision=_digest(text, site.domain),
+        revision=revision(text, site.domain),
         check=("nginx", "-t", "-q", "-e", "stderr", "-c", layout.nginx_config),
         stop_seconds=5,
     )
@@ -158,28 +158,34 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         return
     # For nginx, who has a directory there is somebody.
     yield Directory(layout.socket_directory(user.name), account, 0o700)
+    words = sign_in.strings(site.about)
     placement = workspace.Placement(
+        account=account,
+        ids=None,
         name=layout.container(user.name),
         labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
         root=workspace.StoredImage(around.image.reference),
+        network=workspace.Network.OPEN,
+        # Not the agent's configuration: the next agent that somebody starts reads it.
+        reads=(
+            workspace.Reads(layout.secrets_file(user.name), fingerprint),
+            workspace.Reads(f"{layout.engine}/containers.conf", engine.containers(around.machine)),
+            workspace.Reads(f"{layout.agent}/{names.SIGN_IN_WORDS}", words),
+        ),
+        # Whoever comes meanwhile is told that it starts.
+        after=(names.EDGE_SERVICE, names.GATEWAY),
         sockets=layout.socket_directory(user.name),
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
         ai=layout.ai_directory(user.name),
     )
-    container = workspace.container(site, user, placement, around.machine)
+    desk = workspace.workspace(site, user, placement, around.machine)
     yield Service(
         name=names.workspace_service(user.name),
-        account=account,
-        command=podman.run(container),
+        account=desk.account,
+        command=podman.run(desk),
         environment=engine.environment(layout),
         log=layout.log(names.workspace_service(user.name)),
-        # Not the agent's configuration: the next agent that somebody starts reads it.
-        revision=_digest(
-            fingerprint, engine.containers(around.machine), sign_in.strings(site.about)
-        ),
+        revision=desk.revision(),
+        after=desk.after,
     )
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

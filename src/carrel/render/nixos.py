@@ -13,7 +13,6 @@ from carrel.core.ai import Json
 from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, server_machine
 from carrel.core.resources import Account, Directory, File, Image, State
-from carrel.core.server import Ids
 from carrel.core.site import (
     SOFT_SHARE,
     About,
@@ -27,8 +26,9 @@ from carrel.core.site import (
     TlsMode,
     User,
 )
+from carrel.core.workspace import Ids
 from carrel.render import engine, host, nixos_container, nixos_edge, secret, systemd
-from carrel.render.blocks import Unit, unit
+from carrel.render.parse_back import Unit, unit
 
 LAYOUT = HostLayout()
 MACHINE = server_machine(ipv6=True, nginx=NIXOS_NGINX)
@@ -73,21 +73,21 @@ SITE = Site(
 IMAGE = Image(names.image_reference("@image@"), "", (), ())
 
 
+SURROUNDINGS = host.Surroundings(
+    layout=LAYOUT,
+    machine=MACHINE,
+    image=IMAGE,
+    image_directory=LAYOUT.current_image,
+    ids={USER: Ids(UID, FIRST), names.GATEWAY: Ids(GATEWAY_UID, 0)},
+    web_gid=WEB,
+    fingerprints={SecretFile(LAYOUT.secret_key): ""},
+    python="@python@",
+)
+
+
 def state(site: Site) -> State:
     """The State of a site with placeholders."""
-    return host.state(
-        site,
-        host.Surroundings(
-            layout=LAYOUT,
-            machine=MACHINE,
-            image=IMAGE,
-            image_directory=LAYOUT.current_image,
-            ids={USER: Ids(UID, FIRST), names.GATEWAY: Ids(GATEWAY_UID, 0)},
-            web_gid=WEB,
-            fingerprints={SecretFile(LAYOUT.secret_key): ""},
-            python="@python@",
-        ),
-    )
+    return host.state(site, SURROUNDINGS)
 
 
 def facts() -> dict[str, Json]:
@@ -192,17 +192,8 @@ def _directory(directory: Directory) -> Json:
 
 
 def _container(site: Site) -> Json:
-    placement = workspace.Placement(
-        name=names.account(USER),
-        labels=((names.LABEL_USER, USER),),
-        root=workspace.RootDirectory(LAYOUT.root(USER), f"{LAYOUT.current_image}/environment"),
-        sockets=LAYOUT.socket_directory(USER),
-        agent=LAYOUT.agent,
-        secrets_file=LAYOUT.secrets_file(USER),
-        ai=LAYOUT.ai_directory(USER),
-    )
-    container = workspace.container(site, site.users[0], placement, MACHINE)
-    return nixos_container.options(container, systemd.podman_options(LAYOUT.podman(UID)))
+    desk = host.workspace_of(site, site.users[0], SURROUNDINGS)
+    return nixos_container.options(desk, systemd.podman_options(LAYOUT.podman(UID)))
 
 
 def _content(found: State, path: str) -> str:

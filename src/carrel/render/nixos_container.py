@@ -1,95 +1,51 @@
-"""A Container as options of NixOS's `virtualisation.oci-containers`, for render.nixos."""
+"""A Workspace as options of NixOS's `virtualisation.oci-containers`, for render.nixos."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from carrel.core.ai import Json
-from carrel.core.workspace import Container
+from carrel.core.workspace import Workspace
 from carrel.render import podman
+from carrel.render.podman import Option
 
-
-@dataclass(frozen=True, slots=True)
-class _Native:
-    """What `virtualisation.oci-containers` has an option for: our argument, and its own name."""
-
-    argument: str
-    option: str
-
-
-_ONE = (
-    _Native("--hostname=", "hostname"),
-    _Native("--user=", "user"),
-    _Native("--workdir=", "workdir"),
-    _Native("--pull=", "pull"),
-    _Native("--log-driver=", "log-driver"),
-)
-_MANY = (_Native("--env-file=", "environmentFiles"), _Native("--volume=", "volumes"))
-_PAIRS = (_Native("--env=", "environment"), _Native("--label=", "labels"))
-_SAID_BY_NIXOS = ("--detach", "--sdnotify=conmon", "--rm", "--replace", "--name=")
+ONE = {"hostname", "user", "workdir", "pull", "log-driver"}
+"""What it has an option of the same name for."""
+MANY = {"env-file": "environmentFiles", "volume": "volumes"}
+PAIRS = {"env": "environment", "label": "labels"}
+SAID_BY_NIXOS = {"detach", "sdnotify", "rm", "replace", "name"}
 """What it writes itself, always."""
 
 
-def options(container: Container, before: tuple[str, ...]) -> dict[str, Json]:
-    """The container; `before` are podman's options before its subcommand.
+def options(workspace: Workspace, before: tuple[str, ...]) -> dict[str, Json]:
+    """The workspace's container; `before` are podman's options before its subcommand.
 
     What NixOS has no option for is among the extraOptions.
     """
-    _, *line = podman.run_in_unit(container, before)
-    sizes = {f"--tmpfs={place.path}:": place.size for place in container.temporary}
-    words = [_sized(word, sizes) for word in line[len(before) + 1 :]]
-    cut = words.index("--rootfs")
-    image, *command = words[cut + 1 :]
-    found: dict[str, Json] = {
+    image, *command = podman.command(workspace)
+    wanted = [o for o in podman.options_in_unit(workspace) if o.name not in SAID_BY_NIXOS]
+    known = {"cap-drop", *ONE, *MANY, *PAIRS}
+    # `--rootfs` is the last of them: with it, podman takes the image's name for a directory.
+    extra = [str(_sized(o, workspace)) for o in wanted if o.name not in known]
+    return {
         "preRunExtraOptions": list(before),
         "image": image,
         "cmd": list(command),
-        "capabilities": {},
-        "extraOptions": [],
+        "capabilities": {o.value or "": False for o in wanted if o.name == "cap-drop"},
+        "extraOptions": list(extra),
+        **{o.name: o.value for o in wanted if o.name in ONE},
+        **{name: [o.value for o in wanted if o.name == ours] for ours, name in MANY.items()},
+        **{name: dict(_pair(o) for o in wanted if o.name == ours) for ours, name in PAIRS.items()},
     }
-    for word in words[:cut]:
-        _sort(found, word)
-    # With it, podman takes the image's name for a directory.
-    _list(found, "extraOptions").append("--rootfs")
-    return found
 
 
-def _sized(argument: str, sizes: Mapping[str, int]) -> str:
-    for beginning, size in sizes.items():
-        if argument.startswith(beginning):
-            path = beginning.removeprefix("--tmpfs=").rstrip(":")
-            return argument.replace(f"size={size}", f"size=@size:{path}@")
-    return argument
+def _pair(option: Option) -> tuple[str, str]:
+    name, _, value = (option.value or "").partition("=")
+    return name, value
 
 
-def _sort(found: dict[str, Json], argument: str) -> None:
-    if argument.startswith(_SAID_BY_NIXOS):
-        return
-    if argument.startswith("--cap-drop="):
-        _dict(found, "capabilities")[argument.removeprefix("--cap-drop=")] = False
-        return
-    for native in (*_ONE, *_MANY, *_PAIRS):
-        if argument.startswith(native.argument):
-            value = argument.removeprefix(native.argument)
-            if native in _ONE:
-                found[native.option] = value
-            elif native in _MANY:
-                _list(found, native.option).append(value)
-            else:
-                name, _, text = value.partition("=")
-                _dict(found, native.option)[name] = text
-            return
-    _list(found, "extraOptions").append(argument)
-
-
-def _list(found: dict[str, Json], name: str) -> list[Json]:
-    value = found.setdefault(name, [])
-    assert isinstance(value, list)  # noqa: S101 - for the type checker
-    return value
-
-
-def _dict(found: dict[str, Json], name: str) -> dict[str, Json]:
-    value = found.setdefault(name, {})
-    assert isinstance(value, dict)  # noqa: S101
-    return value
+def _sized(option: Option, workspace: Workspace) -> Option:
+    """With a placeholder for the size of a directory in memory, which follows from the limit."""
+    for place in workspace.temporary:
+        if option.name == "tmpfs" and option.value and option.value.startswith(f"{place.path}:"):
+            size = f"size={place.size}"
+            return Option("tmpfs", option.value.replace(size, f"size=@size:{place.path}@"))
+    return option

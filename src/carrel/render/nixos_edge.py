@@ -5,7 +5,7 @@ from __future__ import annotations
 from carrel.core.ai import Json
 from carrel.core.edge import Edge
 from carrel.render import nginx
-from carrel.render.blocks import Statement, statements
+from carrel.render.parse_back import Statement, statements
 
 _SAID_BY_VHOST = frozenset(
     {

@@ -6,13 +6,11 @@ change for one person leaves the others' units alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from carrel.core import names
 from carrel.core.layout import HostLayout
 from carrel.core.names import CODER_UID
-from carrel.core.server import Ids, Seat
 from carrel.core.site import MIB, Limits
+from carrel.core.workspace import Ids, Workspace
 from carrel.render import podman
 
 MADE_BY = "# Made by Carrel; changes are overwritten.\n"
@@ -119,25 +117,25 @@ MemoryLow=75%
 """
 
 
-def drop_in(seat: Seat, layout: HostLayout, places: Iterable[str]) -> str:
-    """What is particular to one workspace: limits, container, and `places` that have to be mounted."""
-    mounts = " ".join(map(names.mount_unit, places))
-    place = layout.podman(seat.ids.uid)
+def drop_in(workspace: Workspace, layout: HostLayout, uid: int) -> str:
+    """What is particular to one workspace: limits, container, and what has to be mounted."""
+    mounts = " ".join(name for name in workspace.after if name.endswith(".mount"))
+    place = layout.podman(uid)
     options = podman_options(place)
-    stop = ("/usr/bin/podman", *options, "stop", "--ignore", "--time=10", seat.container.name)
+    stop = ("/usr/bin/podman", *options, "stop", "--ignore", "--time=10", workspace.name)
     return f"""\
 {MADE_BY}[Unit]
 BindsTo={mounts}
 After={mounts}
-RequiresMountsFor={quoted(seat.storage)}
+RequiresMountsFor={quoted(workspace.storage)}
 
 [Service]
-RuntimeDirectory={names.RUNTIME_DIRECTORY.format(uid=seat.ids.uid)}
+RuntimeDirectory={names.RUNTIME_DIRECTORY.format(uid=uid)}
 Environment=HOME={place} XDG_RUNTIME_DIR={place}
 BindPaths={place}
-ReadWritePaths={quoted(seat.storage)}
-{_limits(seat.container.limits)}
-ExecStart={_line(podman.run_in_unit(seat.container, options))}
+ReadWritePaths={quoted(workspace.storage)}
+{_limits(workspace.limits)}
+ExecStart={_line(podman.run_in_unit(workspace, options))}
 ExecStop={_line(stop)}
 """
 

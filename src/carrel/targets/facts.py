@@ -18,7 +18,7 @@ from carrel.core import names
 from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
 from carrel.core.names import site_id
-from carrel.core.server import Ids
+from carrel.core.workspace import Ids
 from carrel.errors import Missing
 
 ACCOUNT = "carrel-local"

@@ -20,8 +20,8 @@ from carrel.core.certificate import Served
 from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, Machine, server_machine
 from carrel.core.resources import Entry, File, Image, Secret, State
-from carrel.core.server import Ids
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
+from carrel.core.workspace import Ids
 from carrel.errors import CarrelError, ConfigError, NotReady, Refused
 from carrel.render import gateway, host, secret
 from carrel.targets import disk, facts, preflight
