@@ -64,7 +64,7 @@ class Bare:
 
     def __init__(self, workspace: Workspace) -> None:
         layout = workspace.layout
-        self._world = workspace.site.place.local.world
+        self._world = workspace.site.target.store.world
         self._account = Identity.of(layout.account)
         self._image = workspace.image()
         self._home = f"{workspace.storage}/bare/home"

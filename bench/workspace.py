@@ -64,15 +64,15 @@ class Workspace:
 
     def start(self) -> None:
         """Have it started; returns before it answers."""
-        self.site.place.local.supervisor.start_program(self.service)
+        self.site.target.store.supervisor.start_program(self.service)
 
     def stop(self) -> None:
         """Stop it, and wait until it has ended."""
-        self.site.place.local.supervisor.stop_program(self.service)
+        self.site.target.store.supervisor.stop_program(self.service)
 
     def check_alive(self) -> None:
         """Raise when supervisord has given it up."""
-        state = self.site.place.local.supervisor.programs()[self.service].state
+        state = self.site.target.store.supervisor.programs()[self.service].state
         assert state in {"STARTING", "RUNNING", "BACKOFF"}, f"{self.service} is {state}"
 
     def password_hash(self) -> str:
@@ -83,14 +83,14 @@ class Workspace:
 
     def image(self) -> dict[str, Any]:
         """podman's description of the image that the container runs."""
-        podman = self.site.place.local.podman
+        podman = self.site.target.store.podman
         id_ = podman.cli("container", "inspect", "--format={{.Image}}", self.container).output
         found: list[dict[str, Any]] = json.loads(podman.cli("image", "inspect", id_.strip()).output)
         return found[0]
 
     def processes(self) -> set[int]:
         """All that runs because of it: podman, conmon, the network, and what is inside."""
-        local = self.site.place.local
+        local = self.site.target.store
         inside = local.podman.cli("container", "inspect", "--format={{.State.Pid}}", self.container)
         table = processes.table()
         helpers = {

@@ -26,7 +26,7 @@ from carrel.errors import ToolFailed
 from carrel.operations import converge
 from carrel.operations.site import Opened
 from carrel.targets import disk, preflight
-from carrel.targets.host.place import ServerPlace
+from carrel.targets.host.target import HostTarget
 from carrel.targets.images import Built
 from carrel.targets.protocol import Told
 from carrel.targets.record import Kept
@@ -119,8 +119,8 @@ class FakeServer:
         return names.workspace_unit(Path(socket).parent.name) in self.systemd.running
 
     @property
-    def place(self) -> ServerPlace:
-        return ServerPlace(self.config, self.layout, self.said.append)
+    def target(self) -> HostTarget:
+        return HostTarget(self.config, self.layout, self.said.append)
 
     def shelve(self, digest: str) -> None:
         """An image, as `carrel image load` leaves it; the first one is selected."""
@@ -129,20 +129,20 @@ class FakeServer:
         (place / "environment").write_text("LANG=C.UTF-8\n")
         built = Built(names.image_reference(digest), 1, {})
         (place / "image.json").write_text(json.dumps(asdict(built)))
-        if not self.place.store.images.selected:
-            self.place.store.images.select(digest)
+        if not self.target.images.store.selected:
+            self.target.images.store.select(digest)
 
     def apply(self, told: Told = lambda _: None) -> list[str]:
         """`carrel apply`, and what it did."""
-        return [sentence(step) for step in converge.up(self.place, told).steps]
+        return [sentence(step) for step in converge.up(self.target, told).steps]
 
     def down(self) -> None:
         """`carrel down`."""
-        converge.down(self.place, lambda _: None)
+        converge.down(self.target, lambda _: None)
 
     def retire(self) -> None:
         """`carrel down --remove`."""
-        converge.retire(self.place, lambda _: None)
+        converge.retire(self.target, lambda _: None)
 
     def boots_another(self) -> bool:
         """Whether something else would run if the machine booted now."""
@@ -155,7 +155,7 @@ class FakeServer:
 
     def plan(self) -> list[str]:
         """`carrel plan`."""
-        return [sentence(step) for step in converge.plan(Opened.of(self.place)).steps]
+        return [sentence(step) for step in converge.plan(Opened.of(self.target)).steps]
 
     def save(self, place: Path) -> Saved:
         """The server as it is now, to come back to."""
@@ -191,7 +191,7 @@ class FakeServer:
             "enabled": self.systemd.enabled,
             "running": set(self.systemd.running),
             "stale": self.systemd.stale(),
-            "certificates": [disk.seen(r) for r in self.place.store.recorded() if _certificate(r)],
+            "certificates": [disk.seen(r) for r in self.target.store.recorded() if _certificate(r)],
         }
 
 

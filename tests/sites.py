@@ -22,7 +22,7 @@ from typing import Any
 
 from carrel.adapters import files
 from carrel.targets import facts
-from carrel.targets.local.place import LocalPlace
+from carrel.targets.local.target import LocalTarget
 
 CONFIG = """\
 domain = "code.localhost"
@@ -42,7 +42,7 @@ class RealSite:
         self.config = folder / "carrel.toml"
         self.port: int = free_port()
         self.layout = facts.layout(self.config)
-        self.place = LocalPlace.of(self.config, lambda _: None)
+        self.target = LocalTarget.of(self.config, lambda _: None)
         self.storage = self._storage()
         self.more = more
         self.write(users)
@@ -228,10 +228,10 @@ class RealSite:
         """Stop it and remove everything that it made."""
         self.carrel("down", status=None)
         for path in Path(self.storage).glob("*"):
-            self.place.local.delete_data(str(path))
+            self.target.store.delete_data(str(path))
         files.remove_tree(self.storage)
-        if self.place.local.podman.containers() == 0:
-            self.place.local.podman.rest()
+        if self.target.store.podman.containers() == 0:
+            self.target.store.podman.rest()
         files.remove_tree(self.layout.state)
         files.remove_file(f"{self.layout.root}/sites/{self.layout.site}.lock")
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -62,9 +62,9 @@ def test_a_name_that_nobody_has_leads_to_a_page_with_a_way_back(
 def resting(spare: RealSite) -> Iterator[str]:
     """The service of ben, stopped while nginx runs; it runs again afterwards."""
     service = workspace_service("ben")
-    spare.place.local.supervisor.stop_program(service)
+    spare.target.store.supervisor.stop_program(service)
     yield service
-    spare.place.local.supervisor.start_program(service)
+    spare.target.store.supervisor.start_program(service)
 
 
 def test_a_desk_that_does_not_run_says_so_and_opens_by_itself_once_it_does(
@@ -76,7 +76,7 @@ def test_a_desk_that_does_not_run_says_so_and_opens_by_itself_once_it_does(
     desk.picture("unavailable")
     assert spare.get("ada")[0] == 302, "the other desk is not touched"
 
-    spare.place.local.supervisor.start_program(resting)
+    spare.target.store.supervisor.start_program(resting)
     expect(desk.password_field).to_be_visible()
 
 

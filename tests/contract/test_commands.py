@@ -54,7 +54,7 @@ def test_status_tells_states_limits_and_what_is_not_enforced(desk: RealSite) -> 
 
 def test_a_user_comes_and_goes_while_another_stays(desk: RealSite) -> None:
     desk.carrel("up")
-    before = desk.place.local.supervisor.programs()
+    before = desk.target.store.supervisor.programs()
     said = desk.carrel("user", "add", "eve").stderr
     assert answers(desk, "eve")
     assert desk.password("eve") not in said
@@ -65,7 +65,7 @@ def test_a_user_comes_and_goes_while_another_stays(desk: RealSite) -> None:
     desk.carrel("user", "remove", "eve", "--yes")
     until(lambda: desk.get("eve")[0] == 404, seconds=5, what="the end of eve's desk")
     assert (desk.workspace("eve") / "essay.txt").read_text() == "work\n"
-    after = desk.place.local.supervisor.programs()
+    after = desk.target.store.supervisor.programs()
     for name in ("edge", "workspace-ada"):
         assert after[name].pid == before[name].pid
     (desk.folder / "secrets/eve").unlink()
@@ -171,10 +171,10 @@ def test_reset_with_settings_renews_the_home_after_a_question(desk: RealSite) ->
 @pytest.mark.parametrize("victim", ["workspace-ada", "edge"])
 def test_what_is_killed_comes_back(desk: RealSite, victim: str) -> None:
     desk.carrel("up")
-    pid = desk.place.local.supervisor.programs()[victim].pid
+    pid = desk.target.store.supervisor.programs()[victim].pid
     os.kill(pid, signal.SIGKILL)
     until(
-        lambda: desk.place.local.supervisor.programs()[victim].pid not in (0, pid),
+        lambda: desk.target.store.supervisor.programs()[victim].pid not in (0, pid),
         seconds=20,
         what=victim,
     )

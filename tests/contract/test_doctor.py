@@ -89,7 +89,7 @@ def test_a_socket_that_nobody_may_use_is_named(desk: RealSite) -> None:
 
 
 def test_a_workspace_that_was_stopped_is_named(desk: RealSite) -> None:
-    supervisor = desk.place.local.supervisor
+    supervisor = desk.target.store.supervisor
     supervisor.stop_program("workspace-ada")
     try:
         found = ills(desk)
@@ -116,7 +116,7 @@ def test_a_certificate_that_ended_is_named(desk: RealSite) -> None:
 
 
 def test_an_nginx_that_is_down_is_named(desk: RealSite) -> None:
-    supervisor = desk.place.local.supervisor
+    supervisor = desk.target.store.supervisor
     supervisor.stop_program("edge")
     try:
         found = ills(desk)

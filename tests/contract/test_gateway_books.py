@@ -21,7 +21,7 @@ from carrel.adapters.books import By
 from carrel.cli.main import carrel
 from carrel.core.prices import NANO, nano
 from carrel.core.site import AiLimits, WhenFull
-from carrel.targets.local.place import LocalPlace
+from carrel.targets.local.target import LocalTarget
 from carrel.targets.waiting import until
 from gateways import ASK, PRICE, Provider, RealGateway, UnixConnection, streaming, token
 
@@ -57,11 +57,11 @@ def config(gateway: RealGateway, tmp_path: Path) -> Iterator[Path]:
     )
     (tmp_path / "pw").write_text("secret\n")
     file.write_text(f'domain = "code.localhost"\n[storage]\nbase = "data"\n{people}')
-    place = LocalPlace.of(file, lambda _: None)
-    Path(place.books).parent.mkdir(parents=True)
-    gateway.change(books=place.books)
+    target = LocalTarget.of(file, lambda _: None)
+    Path(target.layout.books).parent.mkdir(parents=True)
+    gateway.change(books=target.layout.books)
     yield file
-    shutil.rmtree(place.layout.state)
+    shutil.rmtree(target.layout.state)
 
 
 def test_what_carrel_says_is_what_the_provider_served_to_the_token(

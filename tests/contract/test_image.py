@@ -155,7 +155,7 @@ def test_a_base_with_code_server_is_used_as_it_is_and_a_vsix_goes_in(
         assert compiled(new_site) == compiled(site) != ""
     finally:
         new_site.carrel("down")
-        new_site.place.local.podman.untag(new_site.status()["image"])
+        new_site.target.store.podman.untag(new_site.status()["image"])
 
 
 def test_an_interrupted_build_leaves_nothing_half_done(new_site: RealSite) -> None:
@@ -174,7 +174,7 @@ def test_without_room_on_the_disk_nothing_is_begun(
     monkeypatch.setattr(images, "ROOM", 2**60)
     wanted = images.image(ImageRecipe(packages=("cowsay",)))
     with pytest.raises(Missing, match="free disk") as caught:
-        new_site.place.builder.build(wanted)
+        new_site.target.builder.build(wanted)
     assert "free some space" in caught.value.fix
 
 

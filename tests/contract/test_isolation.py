@@ -37,7 +37,7 @@ def test_people_are_coder_and_nobody_else(site: RealSite) -> None:
 def test_the_containers_root_is_nobody_on_the_host(site: RealSite) -> None:
     name = site.layout.container("ada")
     inspect = ("container", "inspect", "--format={{.State.Pid}}", name)
-    pid = site.place.local.podman.cli(*inspect).output.strip()
+    pid = site.target.store.podman.cli(*inspect).output.strip()
     # Read from the host, the second column holds ids of the host.
     rows = [line.split() for line in Path(f"/proc/{pid}/uid_map").read_text().splitlines()]
     outside = {int(inside): int(there) for inside, there, _ in rows}
@@ -149,7 +149,7 @@ def test_the_root_file_system_is_read_only(site: RealSite) -> None:
 
 
 def test_podman_inspect_of_one_user_says_nothing_of_the_other(site: RealSite) -> None:
-    podman = site.place.local.podman
+    podman = site.target.store.podman
     hashes = {}
     for user in ("ada", "ben"):
         text = Path(site.layout.secrets_file(user)).read_text()
@@ -184,7 +184,7 @@ def test_the_sockets_are_for_their_account_and_nginx_only(site: RealSite) -> Non
 
 
 def test_containers_run_without_root(site: RealSite) -> None:
-    info = site.place.local.podman.info()
+    info = site.target.store.podman.info()
     assert info["host"]["security"]["rootless"] is True
-    pid = site.place.local.supervisor.programs()["workspace-ada"].pid
+    pid = site.target.store.supervisor.programs()["workspace-ada"].pid
     assert Path(f"/proc/{pid}").owner() == site.layout.account

@@ -25,7 +25,7 @@ def works(site: RealSite) -> None:
     """Cora's editor answers, from the only container that she has."""
     assert site.get("cora", "/login")[0] == 200
     label = f"--filter=label=carrel.site={site.layout.site}"
-    assert len(site.place.local.podman.cli("ps", "--all", "--quiet", label).output.split()) == 1
+    assert len(site.target.store.podman.cli("ps", "--all", "--quiet", label).output.split()) == 1
 
 
 def comes_up(site: RealSite) -> None:
@@ -47,7 +47,7 @@ def test_a_stop_that_lost_power_can_be_run_again(crashing: RealSite, line: int) 
     crashing.carrel("up")
     crashing.killed("down", line=line)
     crashing.carrel("down")
-    assert not crashing.place.active()
+    assert not crashing.target.runtime.active()
     comes_up(crashing)
 
 

@@ -21,7 +21,7 @@ from carrel.adapters.locking import Patience
 from carrel.errors import CarrelError, ConfigError, Missing, NotReady, Refused
 from carrel.operations import ai_keys, converge, images, users
 from carrel.operations.ai_keys import NewKey
-from carrel.operations.site import Opened, Target
+from carrel.operations.site import Kind, Opened
 from carrel.targets.record import dump
 from carrel.targets.waiting import until
 from fake_effects import Crash
@@ -40,15 +40,15 @@ def quiet(_: object) -> None:
 
 
 VERBS: dict[str, Verb] = {
-    "add": lambda s: users.add(s.place, "ada", "new", quiet),
-    "remove": lambda s: users.remove(s.place, "ben", quiet, delete_data=False),
-    "delete": lambda s: users.remove(s.place, "eve", quiet, delete_data=True),
-    "passwd": lambda s: users.set_password(s.place, "dan", "other", quiet),
-    "suspend": lambda s: users.suspend(s.place, "kim", quiet, suspended=True),
+    "add": lambda s: users.add(s.target, "ada", "new", quiet),
+    "remove": lambda s: users.remove(s.target, "ben", quiet, delete_data=False),
+    "delete": lambda s: users.remove(s.target, "eve", quiet, delete_data=True),
+    "passwd": lambda s: users.set_password(s.target, "dan", "other", quiet),
+    "suspend": lambda s: users.suspend(s.target, "kim", quiet, suspended=True),
     "apply": lambda s: s.apply(),
-    "image use": lambda s: images.use(s.place, s.place.store.images.find(NEW), quiet),
-    "ai key": lambda s: ai_keys.add(s.place, NewKey("anthropic", "sk-1"), quiet),
-    "reset": lambda s: converge.reset(Opened.of(s.place), "dan", converge.Reset(), quiet),
+    "image use": lambda s: images.use(s.target, s.target.images.store.find(NEW), quiet),
+    "ai key": lambda s: ai_keys.add(s.target, NewKey("anthropic", "sk-1"), quiet),
+    "reset": lambda s: converge.reset(Opened.of(s.target), "dan", converge.Reset(), quiet),
 }
 
 
@@ -81,7 +81,7 @@ def end(server: FakeServer) -> tuple[str, list[str], object]:
     return server.config.read_text(), server.plan(), data
 
 
-def patient(run: Callable[[], object]) -> Callable[[], object]:
+def subject(run: Callable[[], object]) -> Callable[[], object]:
     def waiting() -> object:
         locking.wait_with(Patience(20))
         return run()
@@ -114,10 +114,10 @@ def test_a_command_waits_for_another_and_neither_loses_what_it_did(
 
     with ThreadPoolExecutor(2) as pool:
         monkeypatch.setattr(server.power, "spend", pausing)
-        running = pool.submit(patient(lambda: VERBS[one](server)))
+        running = pool.submit(subject(lambda: VERBS[one](server)))
         until(lambda: at_work.is_set() or running.done(), seconds=20, what="the first command")
         if at_work.is_set():
-            other = pool.submit(patient(lambda: VERBS[two](server)))
+            other = pool.submit(subject(lambda: VERBS[two](server)))
             other.result(30)
         running.result(30)
     if not at_work.is_set():
@@ -145,7 +145,7 @@ def test_what_a_command_read_before_its_turn_is_never_applied(
 
     def begun() -> object:
         turns.late = True
-        return patient(lambda: VERBS[one](server))()
+        return subject(lambda: VERBS[one](server))()
 
     monkeypatch.setattr(locking, "alone", later)
     with ThreadPoolExecutor(1) as pool:
@@ -160,7 +160,7 @@ def test_what_a_command_read_before_its_turn_is_never_applied(
 def both_are_done(server: FakeServer, *verbs: str) -> None:
     text, left, data = end(server)
     assert left == []
-    site = Opened.of(server.place).site
+    site = Opened.of(server.target).site
     known = {user.name for user in site.users}
     assert ("ada" in known) == ("add" in verbs)
     assert ("ben" not in known) == ("remove" in verbs)
@@ -171,26 +171,26 @@ def both_are_done(server: FakeServer, *verbs: str) -> None:
     assert kim.suspended == ("suspend" in verbs)
     assert ("secrets/dan" in text) == ("passwd" in verbs)
     assert ("anthropic" in text) == ("ai key" in verbs)
-    assert server.place.store.images.selected == (NEW if "image use" in verbs else OLD)
-    assert server.place.store.journal.doomed == {}
+    assert server.target.images.store.selected == (NEW if "image use" in verbs else OLD)
+    assert server.target.store.journal.doomed == {}
 
 
 def test_of_two_who_add_the_same_name_one_is_refused_and_nothing_of_the_others_goes(
     server: FakeServer,
 ) -> None:
-    secret = Path(users.secret_path(server.place, "ada"))
+    secret = Path(users.secret_path(server.target, "ada"))
     VERBS["add"](server)
     with pytest.raises(ConfigError, match="already a user ada"):
-        users.add(server.place, "ada", None, quiet)
+        users.add(server.target, "ada", None, quiet)
     assert secret.read_text() == "new\n"
 
 
 def test_a_password_that_comes_to_nothing_is_as_it_was(server: FakeServer) -> None:
-    secret = Path(users.secret_path(server.place, "dan"))
+    secret = Path(users.secret_path(server.target, "dan"))
     VERBS["passwd"](server)
     server.config.write_text(server.config.read_text() + "[nonsense]\n")
     with pytest.raises(ConfigError):
-        users.set_password(server.place, "dan", "third", quiet)
+        users.set_password(server.target, "dan", "third", quiet)
     assert secret.read_text() == "other\n"
 
 
@@ -198,7 +198,7 @@ def test_a_command_stops_nobody_whom_it_was_not_asked_to_stop(server: FakeServer
     configure(server, people("dan", "eve", "kim"))
     before = server.config.read_text(), server.world()
     with pytest.raises(Refused, match="ben"):
-        users.suspend(server.place, "kim", quiet, suspended=True)
+        users.suspend(server.target, "kim", quiet, suspended=True)
     assert (server.config.read_text(), server.world()) == before
     server.apply()
     assert server.plan() == []
@@ -214,7 +214,7 @@ def test_data_is_deleted_although_another_workspace_does_not_start(
     with monkeypatch.context() as broken:
         broken.setattr(converge, "wait", raising(NotReady("The workspace of dan does not start.")))
         with pytest.raises(NotReady):
-            users.remove(server.place, "eve", quiet, delete_data=True)
+            users.remove(server.target, "eve", quiet, delete_data=True)
     assert not (server.folder / "srv/eve").exists()
     server.apply()
     assert server.plan() == []
@@ -240,27 +240,27 @@ def test_killed_anywhere_a_deletion_is_brought_to_its_end(server: FakeServer, ag
         with pytest.raises(Crash):
             VERBS["delete"](server)
         server.power.lasts = None
-        promised = "eve" in server.place.store.journal.doomed
-        gone = Opened.of(server.place).site.user("eve") is None
+        promised = "eve" in server.target.store.journal.doomed
+        gone = Opened.of(server.target).site.user("eve") is None
         if again == "delete":
             with contextlib.suppress(ConfigError):
                 VERBS["delete"](server)
         elif again == "apply":
             server.apply()
         elif gone:
-            users.add(server.place, "eve", None, quiet)
+            users.add(server.target, "eve", None, quiet)
         if promised or gone or again == "delete":
             assert not (server.folder / "srv/eve/workspace/work").exists(), f"before effect {lasts}"
-            assert server.place.store.journal.doomed == {}
+            assert server.target.store.journal.doomed == {}
 
 
 def test_what_a_removed_user_left_can_be_deleted_later(server: FakeServer) -> None:
-    done = users.remove(server.place, "eve", quiet, delete_data=False)
+    done = users.remove(server.target, "eve", quiet, delete_data=False)
     assert Path(done.kept).is_dir()
-    users.remove(server.place, "eve", quiet, delete_data=True)
+    users.remove(server.target, "eve", quiet, delete_data=True)
     assert not Path(done.kept).exists()
     with pytest.raises(ConfigError, match="no user eve"):
-        users.remove(server.place, "eve", quiet, delete_data=True)
+        users.remove(server.target, "eve", quiet, delete_data=True)
 
 
 # -- while the file has a fault --------------------------------------------------------------
@@ -281,8 +281,8 @@ def test_while_the_file_has_a_fault_what_was_applied_last_can_be_looked_at_and_r
 ) -> None:
     before = server.world()
     server.config.write_text(FAULTS[fault](server.config.read_text()))
-    monkeypatch.setattr("carrel.operations.site.place", lambda *_: server.place)
-    opened = Opened.to_read(server.config, server.said.append, Target.HOST)
+    monkeypatch.setattr("carrel.operations.site.target_at", lambda *_: server.target)
+    opened = Opened.to_read(server.config, server.said.append, Kind.HOST)
     assert [user.name for user in opened.site.users] == list(PEOPLE)
     assert "what was applied last" in server.said[-1]
     assert opened.fault
@@ -297,7 +297,7 @@ def test_while_the_file_has_a_fault_what_was_applied_last_can_be_looked_at_and_r
 def test_a_file_that_is_gone_is_a_fault_too_but_only_after_it_was_applied(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carrel.operations.site.place", lambda *_: server.place)
+    monkeypatch.setattr("carrel.operations.site.target_at", lambda *_: server.target)
     server.config.unlink()
     assert Opened.to_read(server.config, quiet).fault
     server.retire()
@@ -312,9 +312,9 @@ def test_a_journal_of_the_first_version_is_read_and_written_as_the_present_one(
     server: FakeServer,
 ) -> None:
     journal = Path(server.layout.journal)
-    before = server.place.store.recorded()
+    before = server.target.store.recorded()
     journal.write_text(dump(before))
-    assert server.place.store.recorded() == before
+    assert server.target.store.recorded() == before
     assert server.plan() == []
     server.apply()
     configure(server, people(*PEOPLE))

@@ -15,7 +15,7 @@ import pytest
 from carrel.adapters import certificates, process
 from carrel.errors import ToolFailed
 from carrel.render.engine import PATH
-from carrel.targets.nixos import place as nixos
+from carrel.targets.nixos import declared as nixos
 from carrel.targets.waiting import until
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
 

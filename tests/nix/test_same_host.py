@@ -18,7 +18,7 @@ from carrel.core.resources import (
     Secret,
     Unit,
 )
-from carrel.targets.nixos import place as nixos
+from carrel.targets.nixos import declared as nixos
 from nix.pairs import ELSEWHERE, LAYOUT, OTHERWISE, Pair
 
 

@@ -16,7 +16,8 @@ from carrel.core.site import SecretFile
 from carrel.errors import ConfigError
 from carrel.operations import ai_keys
 from carrel.operations.ai_keys import NewKey
-from carrel.targets.local.place import LocalPlace
+from carrel.targets.local.runtime import LocalRuntime
+from carrel.targets.local.target import LocalTarget
 
 CONFIG = """\
 # Ours.
@@ -36,18 +37,18 @@ def key(tmp_path: Path) -> SecretFile:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPlace]:
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalTarget]:
     """A site that is not up."""
-    monkeypatch.setattr(LocalPlace, "active", lambda _: False)
+    monkeypatch.setattr(LocalRuntime, "active", lambda _: False)
     (tmp_path / "carrel.toml").write_text(CONFIG)
     (tmp_path / "ada").write_text("open sesame\n")
     umask = os.umask(0o022)
-    yield LocalPlace.of(tmp_path / "carrel.toml", lambda _: None)
+    yield LocalTarget.of(tmp_path / "carrel.toml", lambda _: None)
     os.umask(umask)
 
 
-def configuration(place: LocalPlace) -> dict[str, object]:
-    return tomllib.loads(place.config.read_text())
+def configuration(target: LocalTarget) -> dict[str, object]:
+    return tomllib.loads(target.config.read_text())
 
 
 def test_everybody_has_another_token_and_each_turn_another(key: SecretFile) -> None:
@@ -72,28 +73,28 @@ def test_a_key_that_is_not_there_yet_is_an_empty_line(tmp_path: Path) -> None:
 
 
 def test_a_new_provider_turns_the_gateway_on_and_its_key_is_in_a_private_file(
-    place: LocalPlace,
+    target: LocalTarget,
 ) -> None:
-    done = ai_keys.add(place, NewKey("anthropic", "sk-secret"), lambda _: None)
-    assert done.secret_file == str(place.config.parent / "secrets/ai-anthropic")
+    done = ai_keys.add(target, NewKey("anthropic", "sk-secret"), lambda _: None)
+    assert done.secret_file == str(target.config.parent / "secrets/ai-anthropic")
     file = Path(done.secret_file)
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("sk-secret\n", 0o600)
-    text = place.config.read_text()
+    text = target.config.read_text()
     assert text.startswith("# Ours.\n")
     assert "# not yet" in text
     assert "sk-secret" not in text
-    assert configuration(place)["ai"] == {
+    assert configuration(target)["ai"] == {
         "mode": "gateway",
         "providers": {"anthropic": {"api_key_file": "secrets/ai-anthropic"}},
     }
 
 
-def test_another_key_of_the_same_provider_replaces_the_first(place: LocalPlace) -> None:
-    ai_keys.add(place, NewKey("anthropic", "sk-first"), lambda _: None)
-    before = place.config.read_text()
-    done = ai_keys.add(place, NewKey("anthropic", "sk-second"), lambda _: None)
+def test_another_key_of_the_same_provider_replaces_the_first(target: LocalTarget) -> None:
+    ai_keys.add(target, NewKey("anthropic", "sk-first"), lambda _: None)
+    before = target.config.read_text()
+    done = ai_keys.add(target, NewKey("anthropic", "sk-second"), lambda _: None)
     assert Path(done.secret_file).read_text() == "sk-second\n"
-    assert place.config.read_text() == before
+    assert target.config.read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -105,18 +106,18 @@ def test_another_key_of_the_same_provider_replaces_the_first(place: LocalPlace) 
         NewKey("../mine", "sk-secret"),
     ],
 )
-def test_a_key_that_cannot_be_used_changes_nothing(place: LocalPlace, key: NewKey) -> None:
+def test_a_key_that_cannot_be_used_changes_nothing(target: LocalTarget, key: NewKey) -> None:
     with pytest.raises(ConfigError) as caught:
-        ai_keys.add(place, key, lambda _: None)
+        ai_keys.add(target, key, lambda _: None)
     assert "sk-secret" not in str(caught.value)
-    assert place.config.read_text() == CONFIG
-    left = sorted(str(p.relative_to(place.config.parent)) for p in place.config.parent.rglob("*"))
+    assert target.config.read_text() == CONFIG
+    left = sorted(str(p.relative_to(target.config.parent)) for p in target.config.parent.rglob("*"))
     assert [name for name in left if name != "secrets"] == ["ada", "carrel.toml"]
 
 
-def test_a_turn_is_a_number_in_the_configuration(place: LocalPlace) -> None:
-    ai_keys.rotate(place, "ada", lambda _: None)
-    ai_keys.rotate(place, "ada", lambda _: None)
-    assert configuration(place)["users"] == {"ada": {"password_file": "ada", "ai_token": 3}}
+def test_a_turn_is_a_number_in_the_configuration(target: LocalTarget) -> None:
+    ai_keys.rotate(target, "ada", lambda _: None)
+    ai_keys.rotate(target, "ada", lambda _: None)
+    assert configuration(target)["users"] == {"ada": {"password_file": "ada", "ai_token": 3}}
     with pytest.raises(ConfigError, match="no user ben"):
-        ai_keys.rotate(place, "ben", lambda _: None)
+        ai_keys.rotate(target, "ben", lambda _: None)

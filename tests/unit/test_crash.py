@@ -82,7 +82,7 @@ CHANGES = {
     "other limits": Change(DAN, to(DAN + "limits.cpus = 0.5\n")),
     "no port any more": Change(DAN, to(DAN.replace("port = 8082\n", ""))),
     "another password": Change(DAN, to(DAN.replace("c29tZXNhbHQ", "YW5vdGhlcg"))),
-    "another image": Change(DAN, lambda server: server.place.store.images.select(NEW)),
+    "another image": Change(DAN, lambda server: server.target.images.store.select(NEW)),
     "AI by the gateway": Change(DAN, to(DAN + EVE + GATEWAY)),
     "another token": Change(DAN + GATEWAY, to(DAN + "ai_token = 2\n" + GATEWAY)),
     "no gateway any more": Change(DAN + GATEWAY, to(DAN)),

@@ -13,21 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from carrel.adapters import certificates, visitor
-from carrel.adapters.visitor import Presented, Reply, Stop
+from carrel.adapters import browser, certificates
+from carrel.adapters.browser import Presented, Reply, Stop
 from carrel.cli import checkup, main
 from carrel.core import certificate as rules
 from carrel.core.certificate import DAY
 from carrel.core.edge import HOST_COOKIE
 from carrel.core.layout import HostLayout
 from carrel.core.machine import Machine
+from carrel.core.resources import State
 from carrel.core.site import GIB, Ai, Site, Tls, TlsMode, User
 from carrel.doctor.finding import Finding, Verdict
-from carrel.doctor.patient import Entry, Instruments, Patient, Space
+from carrel.doctor.subject import Entry, Instruments, Space, Subject
 from carrel.doctor.walk import CHECKS, walk
 from carrel.errors import Missing, Unwell
 from carrel.operations.site import Opened
-from carrel.targets.host.place import ServerPlace
+from carrel.targets.host.facts import HostFacts
+from carrel.targets.host.runtime import HostRuntime
+from carrel.targets.host.target import HostTarget
 from samples import HASH, IMAGE, TWO_USERS, V1, V2
 
 DOMAIN = TWO_USERS.domain
@@ -37,24 +40,56 @@ SOCKET = Entry(socket=True, mode=0o666, uid=999, gid=999)
 FOLDER = Entry(socket=False, mode=0o750, uid=999, gid=33)
 
 
-class Place(ServerPlace):
-    """A server that lacks nothing."""
+class Facts(HostFacts):
+    """Of a server that lacks nothing."""
 
     def check(self, site: Site, machine: Machine) -> None:
         pass
+
+
+class BareFacts(HostFacts):
+    """Of a server without nginx."""
+
+    def check(self, site: Site, machine: Machine) -> None:
+        raise Missing("The program nginx is not installed.", fix="apt-get install nginx-light")
+
+
+class Runtime(HostRuntime):
+    """In which every workspace runs."""
 
     def cgroup(self, user: str) -> str:
         return f"/carrel.slice/carrel-workspace@{user}.service"
 
 
-class Bare(Place):
-    """A server without nginx, of which systemd knows nothing."""
-
-    def check(self, site: Site, machine: Machine) -> None:
-        raise Missing("The program nginx is not installed.", fix="apt-get install nginx-light")
+class BareRuntime(HostRuntime):
+    """Of which systemd knows nothing."""
 
     def cgroup(self, user: str) -> str:
         return ""
+
+
+class Well(HostTarget):
+    """A server that lacks nothing."""
+
+    @property
+    def facts(self) -> HostFacts:
+        return Facts(self.layout)
+
+    @property
+    def runtime(self) -> HostRuntime:
+        return Runtime(self.layout, State)
+
+
+class Bare(HostTarget):
+    """A server without nginx, of which systemd knows nothing."""
+
+    @property
+    def facts(self) -> HostFacts:
+        return BareFacts(self.layout)
+
+    @property
+    def runtime(self) -> HostRuntime:
+        return BareRuntime(self.layout, State)
 
 
 @dataclass
@@ -145,7 +180,7 @@ class Case:
         (folder / "etc").mkdir()
         (folder / "lib/tls").mkdir(parents=True)
         self.site = replace(TWO_USERS, ai=Ai(), tls=Tls(TlsMode.ACME, "a@b.de", "vultr"))
-        self.place: ServerPlace = Place(folder / "etc/carrel.toml", self.layout, lambda _: None)
+        self.target: HostTarget = Well(folder / "etc/carrel.toml", self.layout, lambda _: None)
         self.machine = V2
         pair = certificates.site((DOMAIN, f"*.{DOMAIN}"), certificates.authority(DOMAIN))
         bundle = rules.bundle(self.site, self.layout)
@@ -170,8 +205,8 @@ class Case:
         }
 
     def walked(self) -> list[tuple[str, Finding]]:
-        opened = Opened(self.place, self.site, self.machine, IMAGE, "")
-        return list(walk(Patient(opened, self.show)))
+        opened = Opened(self.target, self.site, self.machine, IMAGE, "")
+        return list(walk(Subject(opened, self.show)))
 
     def found(self, verdict: Verdict) -> list[tuple[str, str]]:
         return [
@@ -231,7 +266,7 @@ def later(days: float) -> Change:
 
 
 def bare(case: Case) -> None:
-    case.place = Bare(case.place.config, case.layout, case.place.say)
+    case.target = Bare(case.target.config, case.layout, case.target.say)
     case.machine = V2
 
 
@@ -363,7 +398,7 @@ def test_a_connection_that_breaks_off_is_a_finding_and_no_end_of_the_walk(
 def test_the_command_tells_what_is_ill_and_ends_with_its_own_exit_code(
     case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened = Opened(case.place, case.site, case.machine, IMAGE, "")
+    opened = Opened(case.target, case.site, case.machine, IMAGE, "")
     monkeypatch.setattr(checkup, "Instruments", lambda: case.show)
     monkeypatch.setattr(Opened, "to_read", lambda *_: opened)
     with pytest.raises(SystemExit) as ended:
@@ -392,9 +427,9 @@ def test_a_server_that_closes_without_a_word_is_an_error_of_the_connection() -> 
         closing = threading.Thread(target=hang_up, args=(server,))
         closing.start()
         with pytest.raises((ConnectionError, ssl.SSLError)):
-            visitor.get(Stop("a.localhost", server.getsockname()[1]), "/")
+            browser.get(Stop("a.localhost", server.getsockname()[1]), "/")
         closing.join()
 
 
 def test_a_name_that_nobody_knows_has_no_address() -> None:
-    assert visitor.resolve("nobody.invalid") == ()
+    assert browser.resolve("nobody.invalid") == ()

@@ -20,8 +20,8 @@ from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
 from carrel.render import nixos as facts
 from carrel.render.parse_back import statements, unit
-from carrel.targets.nixos import place as nixos
-from carrel.targets.nixos.place import NixosPlace
+from carrel.targets.nixos import declared as nixos
+from carrel.targets.nixos.target import NixosTarget, provide_image
 from fake_server import FakeServer
 from samples import HASH
 
@@ -69,10 +69,10 @@ def test_a_unit_is_taken_apart_with_its_continued_lines() -> None:
 # -- secrets and agents --------------------------------------------------------------------
 
 
-def declare(server: FakeServer, **environment: dict[str, str]) -> NixosPlace:
+def declare(server: FakeServer, **environment: dict[str, str]) -> NixosTarget:
     """The server, from now on as if NixOS had made it."""
     (server.config.parent / "nixos.json").write_text(json.dumps({"environment": environment}))
-    return NixosPlace(server.config, server.layout, server.said.append)
+    return NixosTarget(server.config, server.layout, server.said.append)
 
 
 @pytest.fixture
@@ -93,34 +93,34 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
 def test_the_value_of_a_variables_file_is_in_the_users_own_file_only(server: FakeServer) -> None:
     key = server.folder / "key"
     key.write_text("sk-123\n")
-    place = declare(server, eve={"ANTHROPIC_API_KEY": str(key)})
+    target = declare(server, eve={"ANTHROPIC_API_KEY": str(key)})
     for name in ("dan", "eve"):
-        nixos.write_secrets(place.config, place.layout, name)
-    mine = Path(place.layout.secrets_file("eve"))
+        nixos.write_secrets(target.config, target.layout, name)
+    mine = Path(target.layout.secrets_file("eve"))
     lines = dict(line.split("=", 1) for line in mine.read_text().splitlines())
     assert lines["ANTHROPIC_API_KEY"] == "sk-123"
     assert lines["HASHED_PASSWORD"].startswith("$argon2id$")
     assert mine.stat().st_mode & 0o777 == 0o600
-    assert "sk-123" not in Path(place.layout.secrets_file("dan")).read_text()
+    assert "sk-123" not in Path(target.layout.secrets_file("dan")).read_text()
 
 
 def test_a_password_that_did_not_change_signs_nobody_out(server: FakeServer) -> None:
-    place = declare(server)
-    mine = Path(place.layout.secrets_file("eve"))
+    target = declare(server)
+    mine = Path(target.layout.secrets_file("eve"))
     before = mine.read_text()
-    nixos.write_secrets(place.config, place.layout, "eve")
+    nixos.write_secrets(target.config, target.layout, "eve")
     assert mine.read_text() == before
     (server.config.parent / "eve").write_text("open barley\n")
-    nixos.write_secrets(place.config, place.layout, "eve")
+    nixos.write_secrets(target.config, target.layout, "eve")
     assert mine.read_text() != before
 
 
 def test_one_users_missing_secret_is_nobody_elses_trouble(server: FakeServer) -> None:
-    place = declare(server)
+    target = declare(server)
     (server.config.parent / "eve").unlink()
-    nixos.write_secrets(place.config, place.layout, "dan")
+    nixos.write_secrets(target.config, target.layout, "dan")
     with pytest.raises(CarrelError, match="cannot be read"):
-        nixos.write_secrets(place.config, place.layout, "eve")
+        nixos.write_secrets(target.config, target.layout, "eve")
 
 
 def test_secrets_are_written_for_users_of_the_site_only(server: FakeServer) -> None:
@@ -129,8 +129,8 @@ def test_secrets_are_written_for_users_of_the_site_only(server: FakeServer) -> N
 
 
 def test_a_password_becomes_a_hash_and_a_variable_stays_what_it_is(server: FakeServer) -> None:
-    place = declare(server, eve={"TOKEN": "/t"})
-    secret = nixos.secrets_of(place.config, place.layout, "eve")
+    target = declare(server, eve={"TOKEN": "/t"})
+    secret = nixos.secrets_of(target.config, target.layout, "eve")
     forms = {entry.variable: entry.form for entry in secret.entries}
     assert forms == {"HASHED_PASSWORD": Form.PASSWORD_HASH, "TOKEN": Form.AS_IS}
 
@@ -154,13 +154,13 @@ def test_a_key_of_ones_own_adds_its_provider_to_those_of_the_site() -> None:
 
 
 def test_the_key_of_tokens_is_made_once(server: FakeServer) -> None:
-    place = declare(server)
-    key = Path(place.layout.secret_key)
+    target = declare(server)
+    key = Path(target.layout.secret_key)
     before = key.read_text()
-    nixos.make_key(place.layout)
+    nixos.make_key(target.layout)
     assert key.read_text() == before
     key.unlink()
-    nixos.make_key(place.layout)
+    nixos.make_key(target.layout)
     assert len(bytes.fromhex(key.read_text())) == 32
     assert key.stat().st_mode & 0o777 == 0o600
 
@@ -211,12 +211,12 @@ def test_nothing_changes_what_nix_declares(
 
 
 def test_neither_a_plan_nor_apply_is_for_a_server_in_nix(server: FakeServer) -> None:
-    place = declare(server)
-    opened = Opened.of(place)
+    target = declare(server)
+    opened = Opened.of(target)
     with pytest.raises(Refused) as planned:
         converge.plan(opened)
     with pytest.raises(Refused) as applied:
-        converge.up(place, lambda _: None)
+        converge.up(target, lambda _: None)
     assert "nixos-rebuild" in planned.value.fix == applied.value.fix
 
 
@@ -224,18 +224,18 @@ def test_the_certificate_is_the_one_that_nixos_has(server: FakeServer) -> None:
     text = server.config.read_text()
     tls = '[tls]\nmode = "files"\ncertificate_file = "/c.pem"\nkey_file = "/k.pem"\n'
     server.config.write_text(text.replace("[storage]", f"{tls}[storage]"))
-    place = declare(server)
-    served = place.certificate(Opened.of(place).site)
+    target = declare(server)
+    served = target.facts.certificate(Opened.of(target).site)
     assert (served.chain, served.key) == ("/c.pem", "/k.pem")
 
 
 def test_a_reset_renews_one_workspace_and_keeps_the_project(server: FakeServer) -> None:
-    place = declare(server)
+    target = declare(server)
     paths = names.user_paths(f"{server.folder}/srv", "dan")
     Path(f"{paths.workspace}/work").write_text("mine")
     Path(f"{paths.home}/junk").write_text("junk")
     server.systemd.started.clear()
-    converge.reset(Opened.of(place), "dan", converge.Reset(settings=True), lambda _: None)
+    converge.reset(Opened.of(target), "dan", converge.Reset(settings=True), lambda _: None)
     assert server.systemd.started == [names.workspace_unit("dan")]
     assert Path(f"{paths.workspace}/work").read_text() == "mine"
     assert not Path(f"{paths.home}/junk").exists()
@@ -243,10 +243,10 @@ def test_a_reset_renews_one_workspace_and_keeps_the_project(server: FakeServer) 
 
 
 def test_signing_somebody_out_ends_every_session_of_theirs_alone(server: FakeServer) -> None:
-    place = declare(server)
+    target = declare(server)
     before = {user: Path(server.layout.secrets_file(user)).read_text() for user in ("dan", "eve")}
     server.systemd.started.clear()
-    done = users.end_sessions(place, "eve", lambda _: None)
+    done = users.end_sessions(target, "eve", lambda _: None)
     assert done.running
     after = {user: Path(server.layout.secrets_file(user)).read_text() for user in ("dan", "eve")}
     # A session of code-server is the password's hash.
@@ -254,7 +254,7 @@ def test_signing_somebody_out_ends_every_session_of_theirs_alone(server: FakeSer
     assert after["eve"] != before["eve"]
     assert after["dan"] == before["dan"]
     assert server.systemd.started == [names.workspace_unit("eve")]
-    nixos.write_secrets(place.config, place.layout, "eve")
+    nixos.write_secrets(target.config, target.layout, "eve")
     assert Path(server.layout.secrets_file("eve")).read_text() == after["eve"]
 
 
@@ -262,21 +262,21 @@ def test_signing_somebody_out_does_not_wake_who_is_suspended(server: FakeServer)
     text = server.config.read_text()
     server.config.write_text(f"{text}suspended = true\n")
     server.apply()
-    place = declare(server)
-    nixos.write_secrets(place.config, place.layout, "eve")
+    target = declare(server)
+    nixos.write_secrets(target.config, target.layout, "eve")
     before = Path(server.layout.secrets_file("eve")).read_text()
-    users.end_sessions(place, "eve", lambda _: None)
+    users.end_sessions(target, "eve", lambda _: None)
     assert Path(server.layout.secrets_file("eve")).read_text() != before
     assert names.workspace_unit("eve") not in server.systemd.running
 
 
 def test_the_units_follow_a_link_to_the_image_in_use(server: FakeServer) -> None:
-    place = declare(server)
-    nixos.provide_image(place)
+    target = declare(server)
+    provide_image(target)
     link = Path(server.layout.current_image)
     assert link.resolve().name == OLD
     server.shelve(NEW)
-    images.use(place, place.store.images.find(NEW), lambda _: None)
+    images.use(target, target.images.store.find(NEW), lambda _: None)
     assert link.resolve().name == NEW
     assert names.workspace_unit("dan") in server.systemd.running
 
@@ -284,8 +284,8 @@ def test_the_units_follow_a_link_to_the_image_in_use(server: FakeServer) -> None
 def test_an_image_that_does_not_work_is_taken_back(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = declare(server)
-    nixos.provide_image(place)
+    target = declare(server)
+    provide_image(target)
     server.shelve(NEW)
     link = Path(server.layout.current_image)
 
@@ -296,7 +296,7 @@ def test_an_image_that_does_not_work_is_taken_back(
 
     monkeypatch.setattr(systemd, "start", start)
     with pytest.raises(NotReady, match=f"back on {OLD}"):
-        images.use(place, place.store.images.find(NEW), lambda _: None)
+        images.use(target, target.images.store.find(NEW), lambda _: None)
     assert link.resolve().name == OLD
-    assert place.store.images.selected == OLD
+    assert target.images.store.selected == OLD
     assert {names.workspace_unit(u) for u in ("dan", "eve")} <= {*server.systemd.running}

@@ -194,7 +194,7 @@ def test_the_units_program_says_in_the_journal_what_is_wrong(
 def test_status_warns_two_weeks_before_the_end_and_is_no_longer_healthy(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = Opened.of(files.server.place)
+    opened = Opened.of(files.server.target)
     assert report(opened).healthy
     now = time.time()
     for days, healthy in ((350, True), (352, False), (366, False)):
@@ -206,7 +206,7 @@ def test_status_warns_two_weeks_before_the_end_and_is_no_longer_healthy(
 
 
 def test_a_renewal_at_once_is_asked_of_the_unit(files: Files) -> None:
-    certificate.renew(Opened.of(files.server.place))
+    certificate.renew(Opened.of(files.server.target))
     assert files.server.systemd.started[-1] == names.CERTIFICATE_UNIT
     assert not files.stays()
 
@@ -218,7 +218,7 @@ def test_a_wish_for_another_certificate_is_left_in_the_folder_of_the_unit(
     text = config.read_text().partition("[tls]")[0]
     acme = '[tls]\nmode = "acme"\nemail = "a@b.de"\ndns_provider = "exec"\n'
     config.write_text(text + acme)
-    opened = Opened.of(files.server.place)
+    opened = Opened.of(files.server.target)
     with pytest.raises(NotReady, match="not applied"):
         certificate.renew(opened)
     files.server.apply()
@@ -234,4 +234,4 @@ def test_nobody_is_asked_for_a_certificate_of_our_own(files: Files) -> None:
     config = files.server.config
     config.write_text(config.read_text().partition("[tls]")[0])
     with pytest.raises(ConfigError, match="nobody to ask"):
-        certificate.renew(Opened.of(files.server.place))
+        certificate.renew(Opened.of(files.server.target))

@@ -8,6 +8,8 @@ import socket
 import ssl
 import time
 
+from carrel.core.names import HTTPS
+
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
@@ -58,7 +60,7 @@ def port_free(port: int) -> bool:
     return True
 
 
-def certificate(name: str, port: int = 443, seconds: float = 5) -> str | None:
+def certificate(name: str, port: int = HTTPS, seconds: float = 5) -> str | None:
     """The fingerprint (SHA-256) of the certificate that this machine serves for a host name.
 
     None when nobody answers, or not with TLS. Believes nothing that the certificate says.

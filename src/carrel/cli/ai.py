@@ -16,7 +16,7 @@ from carrel.config import load
 from carrel.core.prices import NANO, dollars
 from carrel.operations import ai as verbs
 from carrel.operations.ai import Standing
-from carrel.operations.site import Target, place
+from carrel.operations.site import Kind, target_at
 
 BAR = 24
 """Columns of the longest bar."""
@@ -49,7 +49,7 @@ ai.add_command(key)
 @json_option
 def usage(
     file: Path,
-    target: Target | None,
+    target: Kind | None,
     user: str | None,
     by: str,
     since: datetime.datetime | None,
@@ -58,7 +58,7 @@ def usage(
 ) -> None:
     """Show requests, tokens and money. Reads the books; the gateway may be running or not."""
     start = since.replace(tzinfo=datetime.UTC).timestamp() if since else 0
-    found = verbs.usage(place(file, console.note, target), By(by), since=start, user=user)
+    found = verbs.usage(target_at(file, console.note, target), By(by), since=start, user=user)
     if as_json:
         console.result_json([_plain(one, by) for one in found])
         return
@@ -102,10 +102,10 @@ def _remarks(found: tuple[Sum, ...]) -> None:
 @config_option
 @target_option
 @json_option
-def budget(file: Path, target: Target | None, *, as_json: bool) -> None:
+def budget(file: Path, target: Kind | None, *, as_json: bool) -> None:
     """Show what everybody has left today and this month (UTC)."""
     site = load.load(file)
-    found = verbs.budget(place(file, console.note, target), site)
+    found = verbs.budget(target_at(file, console.note, target), site)
     if as_json:
         console.result_json([_standing(one) for one in found])
         return

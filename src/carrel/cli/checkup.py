@@ -11,7 +11,7 @@ import click
 from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.doctor.finding import Finding, Verdict
-from carrel.doctor.patient import Instruments, Patient
+from carrel.doctor.subject import Instruments, Subject
 from carrel.doctor.walk import walk
 from carrel.errors import Unwell
 from carrel.operations.site import Opened
@@ -25,9 +25,9 @@ def doctor(file: Path, *, as_json: bool) -> None:
 
     Exit code 8 if something needs mending. What could not be looked at is said, and is no failure.
     """
-    patient = Patient(Opened.to_read(file, console.note), Instruments())
+    subject = Subject(Opened.to_read(file, console.note), Instruments())
     found = []
-    for check, finding in walk(patient):
+    for check, finding in walk(subject):
         found.append((check, finding))
         if not as_json:
             _tell(check, finding)

@@ -11,7 +11,7 @@ from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.core.site import GIB
 from carrel.operations import images
-from carrel.operations.site import Opened, place, server
+from carrel.operations.site import Opened, server, target_at
 from carrel.targets.images import Built
 
 
@@ -28,7 +28,7 @@ def build(file: Path, *, retry: bool, fresh: bool) -> None:
     """Build the image that the configuration asks for, step by step."""
     story = console.Story()
     opened = Opened.at(file, story.say)
-    built = opened.place.build(opened.site, story.step, retry=retry, fresh=fresh)
+    built = opened.target.images.build(opened.site, story.step, retry=retry, fresh=fresh)
     _describe(built)
 
 
@@ -38,7 +38,7 @@ def build(file: Path, *, retry: bool, fresh: bool) -> None:
 def load(file: Path, archive: Path) -> None:
     """Keep the image that `podman save` wrote to ARCHIVE; `carrel image use` switches to it."""
     story = console.Story()
-    _describe(server(place(file, story.say)).load(archive, story.step))
+    _describe(target_at(file, story.say).images.load(archive, story.step))
 
 
 @image.command()
@@ -47,8 +47,8 @@ def load(file: Path, archive: Path) -> None:
 def use(file: Path, digest: str) -> None:
     """Switch all workspaces to the image DIGEST, one by one; goes back by itself if one fails."""
     story = console.Story()
-    where = server(place(file, story.say))
-    built = where.store.images.find(digest)
+    where = target_at(file, story.say)
+    built = server(where).find(digest)
     images.use(where, built, story.step)
     console.note(f"Every workspace runs {built.reference}.")
 
@@ -58,7 +58,7 @@ def use(file: Path, digest: str) -> None:
 def rollback(file: Path) -> None:
     """Switch all workspaces back to the image before this one."""
     story = console.Story()
-    built = images.rollback(server(place(file, story.say)), story.step)
+    built = images.rollback(target_at(file, story.say), story.step)
     console.note(f"Every workspace runs {built.reference} again.")
 
 
@@ -68,7 +68,7 @@ def rollback(file: Path) -> None:
 def list_(file: Path, *, as_json: bool) -> None:
     """List the images with what is in them."""
     opened = Opened.to_read(file, console.note)
-    found = opened.place.images()
+    found = opened.target.images.all()
     if as_json:
         console.result_json([asdict(built) for built in found])
         return
@@ -93,7 +93,7 @@ def list_(file: Path, *, as_json: bool) -> None:
 @config_option
 def prune(file: Path) -> None:
     """Remove images that no workspace needs, with the caches of their builds."""
-    freed = place(file, console.note).prune()
+    freed = target_at(file, console.note).images.prune()
     console.note(f"Removed {freed} images." if freed else "There was nothing to remove.")
 
 

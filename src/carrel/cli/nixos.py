@@ -9,7 +9,8 @@ import click
 from carrel.cli import console
 from carrel.cli.options import config_option
 from carrel.targets import facts
-from carrel.targets.nixos import place as operations
+from carrel.targets.nixos import declared
+from carrel.targets.nixos.target import NixosTarget, provide_image
 
 
 @click.group(hidden=True)
@@ -22,7 +23,7 @@ def nixos() -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def pages(file: Path, out: Path) -> None:
     """Write the static pages into the directory OUT."""
-    operations.write_pages(file, out)
+    declared.write_pages(file, out)
 
 
 @nixos.command()
@@ -31,7 +32,7 @@ def pages(file: Path, out: Path) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def agent(file: Path, variables: tuple[str, ...], out: Path) -> None:
     """Write opencode.json into the directory OUT, for somebody who has these VARIABLES."""
-    operations.write_agent(file, variables, out)
+    declared.write_agent(file, variables, out)
 
 
 @nixos.command()
@@ -39,14 +40,14 @@ def agent(file: Path, variables: tuple[str, ...], out: Path) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def gateway(file: Path, out: Path) -> None:
     """Write gateway.json into the directory OUT."""
-    operations.write_gateway(file, out)
+    declared.write_gateway(file, out)
 
 
 @nixos.command()
 @config_option
 def key(file: Path) -> None:
     """Make the key that tokens are made with, if there is none yet."""
-    operations.make_key(facts.host_layout(file))
+    declared.make_key(facts.host_layout(file))
 
 
 @nixos.command()
@@ -54,11 +55,11 @@ def key(file: Path) -> None:
 @click.argument("name")
 def secrets(file: Path, name: str) -> None:
     """Write the environment file of the user NAME, or of "gateway"."""
-    operations.write_secrets(file, facts.host_layout(file), name)
+    declared.write_secrets(file, facts.host_layout(file), name)
 
 
 @nixos.command()
 @config_option
 def image(file: Path) -> None:
     """Build the image if there is none yet."""
-    operations.provide_image(operations.NixosPlace.of(file, console.note))
+    provide_image(NixosTarget.of(file, console.note))

@@ -14,7 +14,7 @@ from carrel.cli.options import config_option, json_option
 from carrel.config import load
 from carrel.config.template import example, server_example
 from carrel.errors import Conflict
-from carrel.operations.site import Target
+from carrel.operations.site import Kind
 
 
 @click.command()
@@ -25,7 +25,7 @@ from carrel.operations.site import Target
 @click.option("--print", "only_print", is_flag=True, help="Print it instead of writing a file.")
 def init(file: Path, storage: str | None, *, only_print: bool) -> None:
     """Write a commented configuration to start from."""
-    make, begin = (server_example, "apply") if Target.of(file) is Target.HOST else (example, "up")
+    make, begin = (server_example, "apply") if Kind.of(file) is Kind.HOST else (example, "up")
     text = make(storage=storage) if storage else make()
     if only_print:
         console.result(text)

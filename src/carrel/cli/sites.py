@@ -15,8 +15,8 @@ from carrel.core.site import MIB
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
 from carrel.operations.report import Report, nginx_files, report
-from carrel.operations.site import Opened, Target, editable, place, server
-from carrel.targets.place import Usage
+from carrel.operations.site import Kind, Opened, editable, server, target_at
+from carrel.targets.condition import Usage
 from carrel.targets.tree import Tree
 
 
@@ -25,7 +25,7 @@ from carrel.targets.tree import Tree
 @target_option
 @json_option
 @click.option("--show", type=click.Choice(["nginx"]), help="Print what nginx will read, instead.")
-def plan(file: Path, target: Target | None, *, as_json: bool, show: str | None) -> None:
+def plan(file: Path, target: Kind | None, *, as_json: bool, show: str | None) -> None:
     """Show what `up` (local mode) or `apply` (a server) would do. Changes nothing."""
     opened = Opened.at(file, console.note, target)
     if show is not None:
@@ -59,7 +59,7 @@ def render(file: Path, target: str, out: Path) -> None:
 def up(file: Path) -> None:
     """Start the site in local mode, and wait until every workspace answers."""
     story = console.Story()
-    where = place(file, story.say, Target.LOCAL)
+    where = target_at(file, story.say, Kind.LOCAL)
     converge.up(where, story.step)
     opened = Opened.of(where)
     _show(report(opened))
@@ -71,7 +71,7 @@ def up(file: Path) -> None:
 def apply(file: Path) -> None:
     """Make this server what the configuration says. Twice in a row: nothing to do."""
     story = console.Story()
-    where = place(file, story.say, Target.HOST)
+    where = target_at(file, story.say, Kind.HOST)
     done = Progress(story)
     try:
         steps = converge.up(where, done)
@@ -115,13 +115,14 @@ class Progress:
 @target_option
 @yes_option
 @click.option("--remove", is_flag=True, help="Also remove all that Carrel made, but users' data.")
-def down(file: Path, target: Target | None, *, remove: bool, yes: bool) -> None:
+def down(file: Path, target: Kind | None, *, remove: bool, yes: bool) -> None:
     """Stop the site. Work, settings and the image stay."""
     story = console.Story()
     where = editable(file, story.say, target)
     if remove:
         ask("Remove images, certificates, units and all else that Carrel made here?", yes=yes)
-        converge.retire(server(where), story.step)
+        server(where)
+        converge.retire(where, story.step)
         console.note("Removed. The users' directories and the configuration are still there.")
         return
     steps = converge.down(where, story.step)
@@ -217,7 +218,7 @@ def logs(file: Path, name: str, lines: int, *, follow: bool) -> None:
     opened = Opened.to_read(file, console.note)
     if name not in {names.EDGE_SERVICE, names.GATEWAY}:
         converge.must_exist(opened, name)
-    sys.exit(opened.place.log(name, lines=lines, follow=follow))
+    sys.exit(opened.target.runtime.log(name, lines=lines, follow=follow))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -228,7 +229,7 @@ def shell(file: Path, name: str, command: tuple[str, ...]) -> None:
     """Open a shell in NAME's container, or run a COMMAND there and pass its exit status on."""
     opened = Opened.to_read(file, console.note)
     converge.must_exist(opened, name)
-    sys.exit(inside.shell(opened.place, name, command, terminal=sys.stdin.isatty()))
+    sys.exit(inside.shell(opened.target, name, command, terminal=sys.stdin.isatty()))
 
 
 @click.command()

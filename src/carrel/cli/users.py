@@ -14,7 +14,7 @@ from carrel.core import names
 from carrel.core.site import SecretFile
 from carrel.errors import ConfigError
 from carrel.operations import users
-from carrel.operations.site import editable, place
+from carrel.operations.site import editable, target_at
 from carrel.operations.users import Done
 
 
@@ -69,11 +69,11 @@ def add(file: Path, name: str, *, password_stdin: bool) -> None:
 def list_(file: Path, *, as_json: bool) -> None:
     """List the users."""
     site = load.load(file)
-    where = place(file, console.note)
+    where = target_at(file, console.note)
     rows = [
         {
             "user": entry.name,
-            "address": names.address(names.host(entry.name, site.domain), where.port(site)),
+            "address": names.address(names.host(entry.name, site.domain), where.facts.port(site)),
             "password": entry.password.path
             if isinstance(entry.password, SecretFile)
             else "in the configuration (hash)",
@@ -105,7 +105,7 @@ def passwd(file: Path, name: str, *, password_stdin: bool) -> None:
 def logout(file: Path, name: str) -> None:
     """Sign NAME out in every browser, at once. The password stays; the workspace restarts."""
     story = console.Story()
-    done = users.end_sessions(place(file, story.say), name, story.step)
+    done = users.end_sessions(target_at(file, story.say), name, story.step)
     console.note(f"Every session of {name} has ended.")
     _next(done)
 

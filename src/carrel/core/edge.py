@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from carrel.core import certificate
+from carrel.core import certificate, names
 from carrel.core.headers import Transport
 from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import Machine
@@ -127,8 +127,8 @@ def host_edge(site: Site, layout: HostLayout, machine: Machine) -> Edge:
     bundle = certificate.bundle(site, layout)
     return Edge(
         domain=site.domain,
-        listen=("443", "[::]:443") if machine.ipv6 else ("443",),
-        server=GuestServer(("80", "[::]:80") if machine.ipv6 else ("80",)),
+        listen=_everywhere(names.HTTPS, machine),
+        server=GuestServer(_everywhere(names.HTTP, machine)),
         sockets=layout.sockets,
         certificate=bundle.path if bundle else f"{layout.tls}/site.crt",
         key=bundle.path if bundle else f"{layout.tls}/site.key",
@@ -145,3 +145,8 @@ def host_edge(site: Site, layout: HostLayout, machine: Machine) -> Edge:
 
 def _tunnels(site: Site) -> tuple[Tunnel, ...]:
     return tuple(Tunnel(u.name, u.port) for u in site.users if u.port is not None)
+
+
+def _everywhere(port: int, machine: Machine) -> tuple[str, ...]:
+    """What nginx's `listen` says for all addresses of the machine."""
+    return (f"{port}", f"[::]:{port}") if machine.ipv6 else (f"{port}",)

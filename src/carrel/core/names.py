@@ -17,6 +17,9 @@ RESERVED_NAMES = frozenset(
 )
 """System accounts, and host names that people would mistake for part of the service."""
 
+HTTP, HTTPS = 80, 443
+"""The ports that browsers take without being told (RFC 9110, 4.2.1 and 4.2.2)."""
+
 CODER_UID = 1000
 """The id of `coder` inside every workspace; the images of code-server use the same."""
 
@@ -67,7 +70,7 @@ def host(user: str, domain: str) -> str:
 
 def address(name: str, port: int) -> str:
     """The HTTPS address of a host; the usual port is left out."""
-    return f"https://{name}/" if port == 443 else f"https://{name}:{port}/"  # noqa: PLR2004
+    return f"https://{name}/" if port == HTTPS else f"https://{name}:{port}/"
 
 
 def api_key_variable(provider: str) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 from carrel.core import certificate as rules
 from carrel.doctor.finding import Finding, ill, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 from carrel.operations import certificate
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """The file that nginx is told to read, and what it presents."""
-    facts, now = certificate.read(patient.opened), patient.look.now()
-    remedy = certificate.REMEDY[patient.opened.place.certificate(patient.site).source]
-    concern = rules.concern(facts, rules.wanted_names(patient.site.domain), now, remedy)
+    facts, now = certificate.read(subject.opened), subject.look.now()
+    remedy = certificate.REMEDY[subject.opened.target.facts.certificate(subject.site).source]
+    concern = rules.concern(facts, rules.wanted_names(subject.site.domain), now, remedy)
     if concern is not None:
         yield ill(concern.problem, fix=concern.remedy)
     if facts is None:
@@ -22,7 +22,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     if concern is None:
         yield well(f"certificate for {', '.join(facts.names)}, {rules.days(facts.ends - now)} left")
     try:
-        presented = patient.look.handshake(patient.stop(), ())
+        presented = subject.look.handshake(subject.stop(), ())
     except OSError as error:
         yield skipped("what nginx presents", why=f"nobody answers: {error.strerror or error}")
         return

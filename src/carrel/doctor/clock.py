@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from carrel.doctor.finding import Finding, ill, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """As systemd says."""
-    match patient.look.synchronised():
+    match subject.look.synchronised():
         case None:
             yield skipped(
                 "whether the clock is right",

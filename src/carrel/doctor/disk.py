@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 from carrel.core.site import GIB
 from carrel.doctor.finding import Finding, ill, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 LEAST_BYTES = GIB
 LEAST_FILES = 0.02
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """The users' directories, and Carrel's own."""
     for what, path in (
-        ("users' data", patient.site.storage),
-        ("Carrel's own files", patient.opened.place.layout.state),
+        ("users' data", subject.site.storage),
+        ("Carrel's own files", subject.opened.target.facts.layout.state),
     ):
-        space = patient.look.space(path)
+        space = subject.look.space(path)
         if space is None:
             yield skipped(f"room for {what}", why=f"there is no {path} yet")
         elif space.bytes < LEAST_BYTES:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from carrel.core import names
 from carrel.doctor.finding import Finding, ill, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 from carrel.operations import certificate
 
 STRANGER = "carrel-check"
 """With a hyphen: nobody's desk."""
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """The bare domain, and a name that only a wildcard record can answer for."""
-    domain = patient.site.domain
+    domain = subject.site.domain
     if domain.endswith(".localhost"):
         yield skipped(
             "whether DNS leads here",
@@ -23,7 +23,7 @@ def check(patient: Patient) -> Iterator[Finding]:
         )
         return
     for name, record in ((domain, domain), (names.host(STRANGER, domain), f"*.{domain}")):
-        addresses = patient.look.resolve(name)
+        addresses = subject.look.resolve(name)
         if not addresses:
             yield ill(
                 f"{name} has no address",
@@ -31,20 +31,20 @@ def check(patient: Patient) -> Iterator[Finding]:
                 fix=f"at your DNS provider, make an A (and AAAA) record for {record}",
             )
         for address in addresses:
-            yield _leads(patient, name, address)
+            yield _leads(subject, name, address)
 
 
-def _leads(patient: Patient, name: str, address: str) -> Finding:
-    user = "" if name == patient.site.domain else STRANGER
+def _leads(subject: Subject, name: str, address: str) -> Finding:
+    user = "" if name == subject.site.domain else STRANGER
     try:
-        presented = patient.look.handshake(patient.stop(user, at=address), ())
+        presented = subject.look.handshake(subject.stop(user, at=address), ())
     except OSError as error:
         return skipped(
             f"whether {name} leads here ({address})",
             why=f"this machine cannot reach that address itself: {error.strerror or error}",
             fix=f"from elsewhere: curl -I https://{name}/; if that fails too, open port 443",
         )
-    facts = certificate.read(patient.opened)
+    facts = certificate.read(subject.opened)
     if facts is None or presented.fingerprint != facts.fingerprint:
         return ill(
             f"{name} leads to {address}, where another certificate is presented",

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from carrel.core.site import Limits, User
 from carrel.doctor.finding import Finding, ill, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 KEPT = frozenset({"memory", "cpu", "pids"})
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """What cgroups say now, whatever was written into a unit or a command."""
-    machine = patient.opened.machine
+    machine = subject.opened.machine
     if not machine.controllers >= KEPT:
         lacking = ", ".join(sorted(KEPT - machine.controllers))
         yield skipped(
@@ -21,25 +21,24 @@ def check(patient: Patient) -> Iterator[Finding]:
             why=f"cgroup {machine.cgroups} without delegation cannot hold them",
         )
         return
-    for user in patient.people:
-        yield _held(patient, user)
+    for user in subject.people:
+        yield _held(subject, user)
 
 
-def _held(patient: Patient, user: User) -> Finding:
-    cgroup = patient.opened.place.cgroup(user.name)
+def _held(subject: Subject, user: User) -> Finding:
+    cgroup = subject.opened.target.runtime.cgroup(user.name)
     if not cgroup:
         return skipped(f"the limits of {user.name}", why="systemd knows no cgroup of it")
     wrong = [
         f"{name} is {found or 'not there'} instead of {wanted}"
         for name, wanted in _wanted(user.limits).items()
-        if (found := _normal(patient.look.limit(cgroup, name))) != wanted
+        if (found := _normal(subject.look.limit(cgroup, name))) != wanted
     ]
     if wrong:
         return ill(
             f"the limits of {user.name} are not in force: {', '.join(wrong)}",
             why="somebody changed them with systemctl, or in the unit",
-            fix=f"`carrel {patient.opened.place.bring}`; if that says nothing to do, "
-            f"`carrel reset {user.name}`",
+            fix=f"`carrel {subject.bring}`; if that says nothing to do, `carrel reset {user.name}`",
         )
     return well(f"the limits of {user.name} are in force")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from carrel.doctor.finding import Finding, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """What `up` or `apply` would refuse to start without; it raises the first that is missing."""
-    opened = patient.opened
-    opened.place.check(opened.site, opened.machine)
-    found = patient.look.versions().items()
+    opened = subject.opened
+    opened.target.facts.check(opened.site, opened.machine)
+    found = subject.look.versions().items()
     yield well("kernel and tools: " + ", ".join(f"{name} {version}" for name, version in found))
     for shortfall in opened.shortfalls():
         yield skipped(shortfall.problem, why=f"what holds instead: {shortfall.fallback}")

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from carrel.doctor.finding import Finding, ill, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 OTHERS = 0o007
 CONNECT = 0o006
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """The directory decides who gets in; the socket itself is open to whoever is in there."""
-    for user in patient.people:
-        yield _reachable(patient, user.name)
+    for user in subject.people:
+        yield _reachable(subject, user.name)
 
 
-def _reachable(patient: Patient, user: str) -> Finding:
-    layout, bring = patient.opened.place.layout, patient.opened.place.bring
+def _reachable(subject: Subject, user: str) -> Finding:
+    layout, bring = subject.opened.target.facts.layout, subject.bring
     folder, path = layout.socket_directory(user), layout.editor_socket(user)
-    around, socket = patient.look.entry(folder), patient.look.entry(path)
+    around, socket = subject.look.entry(folder), subject.look.entry(path)
     if around is None or socket is None:
         missing = folder if around is None else path
         return ill(

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 from carrel.core.site import TlsMode
 from carrel.doctor.finding import Finding, ill, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 CURRENT = frozenset({"TLSv1.2", "TLSv1.3"})
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """At this machine's own address: DNS is another check."""
-    stop, place = patient.stop(), patient.opened.place
-    local = place.certificate(patient.site).source is TlsMode.LOCAL
-    root = place.authority if local else patient.site.tls.authority
+    stop, target = subject.stop(), subject.opened.target
+    local = target.facts.certificate(subject.site).source is TlsMode.LOCAL
+    root = target.facts.authority if local else subject.site.tls.authority
     try:
-        presented = patient.look.handshake(stop, (root,) if root else ())
+        presented = subject.look.handshake(stop, (root,) if root else ())
     except OSError as error:
         yield ill(
             f"nobody makes a secure connection at port {stop.port}: {error.strerror or error}",
@@ -41,4 +41,4 @@ def check(patient: Patient) -> Iterator[Finding]:
     else:
         yield well(f"{presented.version}, and the certificate is believed")
     if local:
-        yield well(f"browsers believe it as soon as they have {place.authority}")
+        yield well(f"browsers believe it as soon as they have {target.facts.authority}")

@@ -22,7 +22,7 @@ from carrel.doctor import (
     websocket,
 )
 from carrel.doctor.finding import Finding, Verdict, ill, skipped
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 from carrel.errors import CarrelError
 
 
@@ -31,7 +31,7 @@ class Check:
     """A part of the walk; `needs` names the one without which it says nothing."""
 
     name: str
-    look: Callable[[Patient], Iterator[Finding]]
+    look: Callable[[Subject], Iterator[Finding]]
     needs: str = ""
 
 
@@ -50,22 +50,22 @@ CHECKS = (
 )
 
 
-def walk(patient: Patient) -> Iterator[tuple[str, Finding]]:
+def walk(subject: Subject) -> Iterator[tuple[str, Finding]]:
     """Every check's name with what it found, as soon as it is known."""
     unwell: set[str] = set()
     for check in CHECKS:
-        for finding in _findings(check, patient, unwell):
+        for finding in _findings(check, subject, unwell):
             if finding.verdict is Verdict.ILL:
                 unwell.add(check.name)
             yield check.name, finding
 
 
-def _findings(check: Check, patient: Patient, unwell: set[str]) -> Iterator[Finding]:
+def _findings(check: Check, subject: Subject, unwell: set[str]) -> Iterator[Finding]:
     if check.needs in unwell:
         yield skipped("not looked at", why=f"without {check.needs} it would say nothing")
         return
     try:
-        yield from check.look(patient)
+        yield from check.look(subject)
     except CarrelError as error:
         yield ill(error.what, why=error.why, fix=error.fix or "mend it, then look again")
     except OSError as error:

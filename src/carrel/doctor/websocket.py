@@ -7,11 +7,11 @@ import re
 import secrets
 from collections.abc import Iterator
 
-from carrel.adapters.visitor import Reply
+from carrel.adapters.browser import Reply
 from carrel.core.edge import SILENCE_SECONDS
 from carrel.core.site import User
 from carrel.doctor.finding import Finding, ill, skipped, well
-from carrel.doctor.patient import Patient
+from carrel.doctor.subject import Subject
 
 WORKBENCH = "/?folder=/home/coder/project"
 CAUSES: dict[int, str] = {
@@ -22,18 +22,18 @@ CAUSES: dict[int, str] = {
 }
 
 
-def check(patient: Patient) -> Iterator[Finding]:
+def check(subject: Subject) -> Iterator[Finding]:
     """As somebody who is signed in, for everybody."""
-    for user in patient.people:
-        yield _opens(patient, user)
-    if not patient.people:
+    for user in subject.people:
+        yield _opens(subject, user)
+    if not subject.people:
         yield skipped("WebSockets", why="there is nobody whose workspace should run")
-    yield _silence(patient)
+    yield _silence(subject)
 
 
-def workbench(patient: Patient, user: User) -> Reply:
+def workbench(subject: Subject, user: User) -> Reply:
     """The page of VS Code, as the user gets it who is signed in."""
-    return patient.look.get(patient.stop(user.name), WORKBENCH, patient.session(user))
+    return subject.look.get(subject.stop(user.name), WORKBENCH, subject.session(user))
 
 
 def path(page: Reply) -> str:
@@ -44,8 +44,8 @@ def path(page: Reply) -> str:
     return f"/{version[0]}?reconnectionToken={token}&{more}" if version else ""
 
 
-def _opens(patient: Patient, user: User) -> Finding:
-    page, stop = workbench(patient, user), patient.stop(user.name)
+def _opens(subject: Subject, user: User) -> Finding:
+    page, stop = workbench(subject, user), subject.stop(user.name)
     if page.status == http.client.SERVICE_UNAVAILABLE:
         return skipped(f"the WebSocket of {user.name}", why="the workspace does not answer")
     where = path(page)
@@ -55,8 +55,8 @@ def _opens(patient: Patient, user: User) -> Finding:
             why="the workspace does not know the password's hash, or its page is another",
             fix=f"`carrel reset {user.name}` starts it anew; the project stays",
         )
-    headers = {**patient.session(user), "Origin": stop.origin}
-    status = patient.look.upgrade(stop, where, headers)
+    headers = {**subject.session(user), "Origin": stop.origin}
+    status = subject.look.upgrade(stop, where, headers)
     if status == http.client.SWITCHING_PROTOCOLS:
         return well(f"the WebSocket of {user.name} opens")
     return ill(
@@ -67,9 +67,9 @@ def _opens(patient: Patient, user: User) -> Finding:
     )
 
 
-def _silence(patient: Patient) -> Finding:
-    file = patient.opened.place.layout.nginx_config
-    text = patient.look.text(file)
+def _silence(subject: Subject) -> Finding:
+    file = subject.opened.target.facts.layout.nginx_config
+    text = subject.look.text(file)
     if text is None:
         return skipped("how long a WebSocket may be silent", why=f"there is no {file}")
     found = [int(number) for number in re.findall(r"proxy_read_timeout (\d+)s;", text)]
@@ -78,5 +78,5 @@ def _silence(patient: Patient) -> Finding:
     return ill(
         "nginx closes a WebSocket that is silent for less than an hour",
         why=f"somebody changed {file}",
-        fix=f"`carrel {patient.opened.place.bring}` puts it back",
+        fix=f"`carrel {subject.bring}` puts it back",
     )

@@ -13,7 +13,7 @@ from carrel.adapters.books import By, Spent, Sum
 from carrel.core.calendar import DAY, day_of, month_start
 from carrel.core.site import AiLimits, Site
 from carrel.errors import CarrelError
-from carrel.targets.place import Place
+from carrel.targets.protocol import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ class Standing:
         return _left(self.limits.tokens_per_day, self.tokens_today)
 
 
-def usage(place: Place, by: By, *, since: float = 0, user: str | None = None) -> tuple[Sum, ...]:
+def usage(target: Target, by: By, *, since: float = 0, user: str | None = None) -> tuple[Sum, ...]:
     """What was used since a moment; nothing where no gateway has run yet."""
-    with _opened(place) as connection:
+    with _opened(target) as connection:
         return () if connection is None else books.sums(connection, by, since=since, user=user)
 
 
-def budget(place: Place, site: Site) -> tuple[Standing, ...]:
+def budget(target: Target, site: Site) -> tuple[Standing, ...]:
     """How everybody stands today and this month (UTC), people first, then all together.
 
     Requests that are under way count with what is reserved for them.
     """
     day = day_of(time.time())
-    with _opened(place) as connection:
+    with _opened(target) as connection:
         found = (
             () if connection is None else books.spent(connection, day * DAY, month_start(day) * DAY)
         )
@@ -80,14 +80,14 @@ def _left(limit: int | None, used: int) -> int | None:
 
 
 @contextlib.contextmanager
-def _opened(place: Place) -> Iterator[sqlite3.Connection | None]:
+def _opened(target: Target) -> Iterator[sqlite3.Connection | None]:
     connection = None
     try:
-        connection = books.reader(place.books)
+        connection = books.reader(target.facts.layout.books)
         yield connection
     except sqlite3.Error as error:
         raise CarrelError(
-            f"The books {place.books} cannot be read.",
+            f"The books {target.facts.layout.books} cannot be read.",
             why=str(error),
             fix="try again in a moment; if they are damaged, move the file away: the gateway begins "
             "new ones by itself",

@@ -14,8 +14,7 @@ from carrel.errors import ConfigError
 from carrel.operations import users
 from carrel.operations.change import Asked, change
 from carrel.operations.users import Done
-from carrel.targets.place import Place
-from carrel.targets.protocol import Told
+from carrel.targets.protocol import Target, Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +27,15 @@ class NewKey:
     models: Sequence[str] = ()
 
 
-def add(place: Place, key: NewKey, told: Told) -> Done:
+def add(target: Target, key: NewKey, told: Told) -> Done:
     """Keep the key in a file of its own, and offer the provider's models; the same for another key."""
     if not key.value or len(key.value.split()) != 1:
         raise ConfigError("A key is one word of text. Nothing was changed.")
-    with place.store.locked():
+    with target.store.locked():
         known = next(
-            (p for p in load.load(place.config).ai.providers if p.name == key.provider), None
+            (p for p in load.load(target.config).ai.providers if p.name == key.provider), None
         )
-        path = users.secret_path(place, f"ai-{key.provider}")
+        path = users.secret_path(target, f"ai-{key.provider}")
         if known is not None and known.api_key is not None:
             path = known.api_key.path
 
@@ -48,14 +47,14 @@ def add(place: Place, key: NewKey, told: Told) -> Done:
                 text, key.provider, name, base_url=key.base_url, models=key.models
             )
             # The name becomes a part of a path, and is only known to be one when it was parsed.
-            load.parse(longer, place.config)
+            load.parse(longer, target.config)
             return longer
 
-        running = change(place, Asked(edited, secrets={path: key.value}), told)
+        running = change(target, Asked(edited, secrets={path: key.value}), told)
     return Done(path, running=running)
 
 
-def rotate(place: Place, name: str, told: Told) -> Done:
+def rotate(target: Target, name: str, told: Told) -> Done:
     """Another token for the user's workspace, which starts anew; the old one opens nothing any more."""
 
     def edited(text: str, site: Site) -> str:
@@ -64,4 +63,4 @@ def rotate(place: Place, name: str, told: Told) -> Done:
             raise ConfigError(f"There is no user {name}. Nothing was changed.")
         return edit.set_ai_token(text, name, user.ai_token + 1)
 
-    return Done(running=change(place, Asked(edited), told))
+    return Done(running=change(target, Asked(edited), told))

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from carrel.adapters import files
 from carrel.adapters.process import Identity
-from carrel.targets.place import Place
+from carrel.targets.protocol import Target
 
 MODE = 0o600
 """There may be hashes of passwords in it."""
 
 
-def remember(place: Place, text: str) -> None:
+def remember(target: Target, text: str) -> None:
     """Keep the text that was brought about."""
-    if recalled(place) != text:
-        files.write(place.layout.applied, text, Identity.ours(), MODE)
+    if recalled(target) != text:
+        files.write(target.facts.layout.applied, text, Identity.ours(), MODE)
 
 
-def recalled(place: Place) -> str | None:
+def recalled(target: Target) -> str | None:
     """The text that was brought about last, or None."""
-    return files.text(place.layout.applied)
+    return files.text(target.facts.layout.applied)
 
 
-def forget(place: Place) -> None:
+def forget(target: Target) -> None:
     """Remove it: nothing of the site is left."""
-    files.remove_file(place.layout.applied)
+    files.remove_file(target.facts.layout.applied)

@@ -24,7 +24,7 @@ from carrel.core.site import TlsMode
 from carrel.errors import ConfigError, NotReady, ToolFailed
 from carrel.operations.site import Opened, server
 from carrel.targets import reloading
-from carrel.targets.place import Say
+from carrel.targets.protocol import Say
 from carrel.targets.waiting import until
 
 SETTLE_SECONDS = 10
@@ -191,7 +191,7 @@ class Standing:
 
 def standing(opened: Opened) -> Standing:
     """How the site's certificate is."""
-    facts, mode = read(opened), opened.place.certificate(opened.site).source
+    facts, mode = read(opened), opened.target.facts.certificate(opened.site).source
     concern = rules.concern(
         facts, rules.wanted_names(opened.site.domain), time.time(), REMEDY[mode]
     )
@@ -206,7 +206,7 @@ def standing(opened: Opened) -> Standing:
 
 def read(opened: Opened) -> Facts | None:
     """What the certificate says that nginx is told to serve."""
-    served = opened.place.certificate(opened.site)
+    served = opened.target.facts.certificate(opened.site)
     chain, key = files.text(served.chain), files.text(served.key)
     return None if chain is None or key is None else certificates.facts(chain, key)
 
@@ -220,14 +220,15 @@ REMEDY = {
 
 def renew(opened: Opened) -> None:
     """Ask for another certificate now, and install it; ToolFailed with the reason if that fails."""
-    place = server(opened.place)
-    bundle = rules.bundle(opened.site, place.layout)
+    target = opened.target
+    server(target)
+    bundle = target.facts.bundle(opened.site)
     if bundle is None:
         raise ConfigError(
             'There is nobody to ask: tls.mode is "local". Nothing was changed.',
             fix="`carrel apply` renews a certificate of the local authority in time",
         )
-    if bundle not in set(place.store.recorded()):
+    if bundle not in set(target.store.recorded()):
         raise NotReady("This site was not applied yet.", fix="run `carrel apply`")
     want(bundle)
     systemd.run_once(bundle.unit, names.CERTIFICATE_STATE)

@@ -21,8 +21,7 @@ from carrel.core.plan import Plan
 from carrel.core.site import Site
 from carrel.operations import converge
 from carrel.operations.site import Opened
-from carrel.targets.place import Place
-from carrel.targets.protocol import Told
+from carrel.targets.protocol import Target, Told
 
 Edit = Callable[[str, Site], str]
 """Another text of the configuration, from the text and what it says."""
@@ -50,21 +49,21 @@ def unchanged(text: str, _: Site) -> str:
     return text
 
 
-def change(place: Place, asked: Asked, told: Told) -> bool:
+def change(target: Target, asked: Asked, told: Told) -> bool:
     """Edit the configuration, and bring it about if the site is up; whether it is.
 
     Raises before anything is changed if the new configuration has a fault, or asks for more than was
     asked. What fails after that is brought about by the same command, or `apply`, run again.
     """
-    with place.store.locked():
-        text = load.read(place.config)
-        text = asked.edit(text, load.parse(text, place.config))
+    with target.store.locked():
+        text = load.read(target.config)
+        text = asked.edit(text, load.parse(text, target.config))
         with _written(asked.secrets):
-            load.parse(text, place.config)
-            opened = Opened.saying(place, text) if place.active() else None
+            load.parse(text, target.config)
+            opened = Opened.saying(target, text) if target.runtime.active() else None
             steps = converge.prepared(opened, told) if opened else Plan()
             guard.check(steps, may_stop=asked.stops)
-            save(place, text)
+            save(target, text)
         if opened is None:
             return False
         converge.take(opened, steps, told)
@@ -72,9 +71,9 @@ def change(place: Place, asked: Asked, told: Told) -> bool:
     return True
 
 
-def save(place: Place, text: str) -> None:
+def save(target: Target, text: str) -> None:
     """Replace the configuration, whose owner and mode stay."""
-    path = place.config.resolve()
+    path = target.config.resolve()
     status = path.stat()
     owner = Identity("", status.st_uid, status.st_gid, "")
     files.write(str(path), text, owner, status.st_mode & 0o7777)

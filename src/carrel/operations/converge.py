@@ -13,28 +13,26 @@ from carrel.core.resources import Account, Directory, Holds, Resource, Service, 
 from carrel.errors import ConfigError
 from carrel.operations import applied, deleting
 from carrel.operations.site import Opened
-from carrel.targets.nixos import place as nixos
-from carrel.targets.nixos.place import NixosPlace
-from carrel.targets.place import Place, title
-from carrel.targets.protocol import Told
+from carrel.targets.condition import title
+from carrel.targets.protocol import Target, Told
 from carrel.targets.waiting import until
 
 
 def plan(opened: Opened) -> Plan:
     """What `up` or `apply` would do now."""
-    now = opened.place.store.observe()
+    now = opened.target.store.observe()
     return diff(now, keep(opened.desired(), now))
 
 
-def up(place: Place, told: Told) -> Plan:
+def up(target: Target, told: Told) -> Plan:
     """Make everything that the configuration asks for, and wait until it answers.
 
     The configuration is read when nobody else can change the site any more.
     """
     # Faults are told at once, and not after somebody else's command.
-    Opened.of(place)
-    with place.store.locked():
-        opened = Opened.of(place)
+    Opened.of(target)
+    with target.store.locked():
+        opened = Opened.of(target)
         steps = prepared(opened, told)
         _check(steps, opened)
         take(opened, steps, told)
@@ -44,19 +42,19 @@ def up(place: Place, told: Told) -> Plan:
 
 def prepared(opened: Opened, told: Told) -> Plan:
     """What there is to do, if the machine allows it; what was promised before is done by then."""
-    opened.place.check(opened.site, opened.machine)
-    deleting.finish(opened.place, opened.site, told)
+    opened.target.facts.check(opened.site, opened.machine)
+    deleting.finish(opened.target, opened.site, told)
     return plan(opened)
 
 
 def take(opened: Opened, steps: Plan, told: Told) -> None:
     """Take the steps, and remember what was asked for."""
-    opened.place.store.apply(steps, told)
-    applied.remember(opened.place, opened.text)
+    opened.target.store.apply(steps, told)
+    applied.remember(opened.target, opened.text)
 
 
 def _check(steps: Plan, opened: Opened) -> None:
-    recorded = opened.place.store.recorded().running()
+    recorded = opened.target.store.recorded().running()
     known = {names.workspace_user(running.name) for running in recorded}
     gone = frozenset(n for n in known if n is not None and not _works(opened, n))
     guard.check(steps, may_stop=gone)
@@ -78,29 +76,29 @@ def wait(opened: Opened) -> None:
 def wait_for(opened: Opened, name: str) -> None:
     """Return when one workspace, the edge or the gateway answers."""
     until(
-        partial(opened.place.answers, opened.site, name),
-        seconds=opened.place.ready_seconds,
+        partial(opened.target.runtime.answers, opened.site, name),
+        seconds=opened.target.runtime.ready_seconds,
         what=title(name),
         fix=f"see `carrel logs {name}`",
     )
 
 
-def down(place: Place, told: Told) -> Plan:
+def down(target: Target, told: Told) -> Plan:
     """Stop everything of the site; files and images stay."""
-    store = place.store
+    store = target.store
     if not store.recorded().resources:
         return Plan()
     with store.locked():
         now = store.observe()
         steps = diff(now, now.without_running())
         store.apply(steps, told)
-        place.rest()
+        target.runtime.rest()
     return steps
 
 
-def retire(place: Place, told: Told) -> Plan:
+def retire(target: Target, told: Told) -> Plan:
     """Take everything away that was made here, but users' data and the accounts that own them."""
-    store = place.store
+    store = target.store
     if not store.recorded().resources:
         return Plan()
     with store.locked():
@@ -112,8 +110,8 @@ def retire(place: Place, told: Told) -> Plan:
         steps = diff(now, State.of(r for r in now if _stays(r, data)))
         guard.check(steps, may_stop=users)
         store.apply(steps, told)
-        applied.forget(place)
-        place.rest()
+        applied.forget(target)
+        target.runtime.rest()
     return steps
 
 
@@ -145,11 +143,11 @@ def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
     While the configuration has a fault, the new one is what was applied last.
     """
     must_exist(opened, user)
-    place, store = opened.place, opened.place.store
+    target, store = opened.target, opened.target.store
     paths = names.user_paths(opened.site.storage, user)
     doomed = frozenset({paths.home, paths.config}) if what.settings else frozenset()
-    if isinstance(place, NixosPlace):
-        nixos.reset(place, opened.site, user, doomed)
+    if target.declared is not None:
+        target.declared.reset(opened.site, user, doomed)
         return
     with store.locked():
         now = store.observe()
@@ -163,7 +161,7 @@ def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
     if opened.fault:
         wait_for(opened, user)
     else:
-        up(place, told)
+        up(target, told)
 
 
 def _goes(resource: Resource, user: str, doomed: frozenset[str]) -> bool:

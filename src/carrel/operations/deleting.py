@@ -11,23 +11,22 @@ from carrel.core.plan import diff
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit, key
 from carrel.core.site import Site
 from carrel.errors import CarrelError
-from carrel.targets.place import Place
-from carrel.targets.protocol import Told
+from carrel.targets.protocol import Target, Told
 
 
-def kept(place: Place, name: str) -> bool:
+def kept(target: Target, name: str) -> bool:
     """Whether there is still something of a user that was made here."""
     owned = Account(names.account(name), "")
-    mine = (_is_data(r, f"/{name}") or key(r) == key(owned) for r in place.store.recorded())
-    return name in place.store.journal.doomed or any(mine)
+    mine = (_is_data(r, f"/{name}") or key(r) == key(owned) for r in target.store.recorded())
+    return name in target.store.journal.doomed or any(mine)
 
 
-def delete(place: Place, name: str, data: str, told: Told) -> None:
+def delete(target: Target, name: str, data: str, told: Told) -> None:
     """Stop a user's workspace and delete `data`; on a server also the account, which owned nothing else.
 
     The site is held. Raises if it cannot be done; it stays promised then.
     """
-    store = place.store
+    store = target.store
     store.journal.doom(name, data)
     now = store.observe()
     doomed = frozenset(r.path for r in now if isinstance(r, Directory) and _below(r, data))
@@ -37,16 +36,16 @@ def delete(place: Place, name: str, data: str, told: Told) -> None:
     store.journal.deleted(name)
 
 
-def finish(place: Place, site: Site, told: Told) -> None:
+def finish(target: Target, site: Site, told: Told) -> None:
     """Keep every promise that is left. What cannot be done stands in nobody else's way."""
-    for name, data in place.store.journal.doomed.items():
+    for name, data in target.store.journal.doomed.items():
         try:
-            delete(place, name, data, told)
+            delete(target, name, data, told)
         except (CarrelError, OSError) as error:
             # Who is to have a new workspace must not find the old one's files in it.
             if site.user(name) is not None:
                 raise
-            place.say(f"what {name} made, in {data}, could not be deleted yet: {error}")
+            target.say(f"what {name} made, in {data}, could not be deleted yet: {error}")
 
 
 def _goes(resource: Resource, user: str, doomed: frozenset[str]) -> bool:

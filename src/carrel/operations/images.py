@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge
-from carrel.targets.host.place import ServerPlace
+from carrel.operations.site import server
 from carrel.targets.image_store import digest_of
 from carrel.targets.images import Built
-from carrel.targets.nixos import place as nixos
-from carrel.targets.nixos.place import NixosPlace
-from carrel.targets.protocol import Told
+from carrel.targets.protocol import Target, Told
 
 
-def use(place: ServerPlace, built: Built, told: Told) -> None:
+def use(target: Target, built: Built, told: Told) -> None:
     """Switch every workspace to an image, one after the other, each checked before the next.
 
     If one does not start with it, all go back to the image so far, and `NotReady` says so.
     """
-    if isinstance(place, NixosPlace):
-        nixos.use(place, built)
+    unpacked = server(target)
+    if target.declared is not None:
+        target.declared.use(built)
         return
-    with place.store.locked():
-        unpacked = place.store.images
+    with target.store.locked():
         before = (unpacked.selected, unpacked.previous)
         unpacked.select(digest_of(built.reference))
         try:
-            converge.up(place, told)
+            converge.up(target, told)
         except CarrelError as error:
             if not before[0] or before[0] == digest_of(built.reference):
                 raise
-            place.say(
+            target.say(
                 f"the image {digest_of(built.reference)} does not work; going back to {before[0]}"
             )
             unpacked.restore(*before)
-            converge.up(place, told)
+            converge.up(target, told)
             raise NotReady(
                 f"The image {digest_of(built.reference)} does not work. "
                 f"Every workspace is back on {before[0]}.",
@@ -42,12 +40,12 @@ def use(place: ServerPlace, built: Built, told: Told) -> None:
             ) from error
 
 
-def rollback(place: ServerPlace, told: Told) -> Built:
+def rollback(target: Target, told: Told) -> Built:
     """Switch every workspace to the image that was in use before."""
-    with place.store.locked():
-        unpacked = place.store.images
+    unpacked = server(target)
+    with target.store.locked():
         if not unpacked.previous:
             raise ConfigError("There is no earlier image to go back to. Nothing was changed.")
         built = unpacked.find(unpacked.previous)
-        use(place, built, told)
+        use(target, built, told)
     return built

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carrel.targets.place import Place
+from carrel.targets.protocol import Target
 
 SHELL = ("bash", "--login")
 
@@ -11,6 +11,6 @@ WITHOUT_HASH = ("env", "--unset=HASHED_PASSWORD")
 and nobody else needs it: it is as good as a session (facts of code-server 4.139)."""
 
 
-def shell(place: Place, user: str, command: tuple[str, ...], *, terminal: bool) -> int:
+def shell(target: Target, user: str, command: tuple[str, ...], *, terminal: bool) -> int:
     """Run a command (or a login shell) as `coder` in the user's container; its exit status."""
-    return place.execute(user, (*WITHOUT_HASH, *(command or SHELL)), terminal=terminal)
+    return target.runtime.execute(user, (*WITHOUT_HASH, *(command or SHELL)), terminal=terminal)

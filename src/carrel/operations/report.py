@@ -12,7 +12,7 @@ from carrel.core.site import GIB, SecretFile, TlsMode, User
 from carrel.operations import certificate
 from carrel.operations.certificate import Standing
 from carrel.operations.site import Opened
-from carrel.targets.place import Condition, Running, Usage
+from carrel.targets.condition import Condition, Running, Usage
 
 SUSPENDED = "suspended"
 
@@ -83,12 +83,12 @@ def nginx_files(state: State) -> Iterator[tuple[str, str]]:
 
 def report(opened: Opened) -> Report:
     """The site as it is now."""
-    place = opened.place
-    running = place.running(opened.site)
+    target = opened.target
+    running = target.runtime.running(opened.site)
     built = opened.built()
     standing = certificate.standing(opened)
     return Report(
-        address=names.address(opened.site.domain, place.port(opened.site)),
+        address=names.address(opened.site.domain, target.facts.port(opened.site)),
         edge=running[names.EDGE_SERVICE].condition,
         gateway=running[names.GATEWAY].condition if opened.site.has_gateway else "",
         workspaces=tuple(
@@ -98,7 +98,7 @@ def report(opened: Opened) -> Report:
         image_state="not built yet" if built is None else f"{built.size / GIB:.2f} GB",
         missing_extensions=() if built is None else built.missing_extensions,
         shortfalls=tuple(map(str, opened.shortfalls())),
-        authority=place.authority if standing.source == TlsMode.LOCAL else "",
+        authority=target.facts.authority if standing.source == TlsMode.LOCAL else "",
         certificate=standing,
         fault=opened.fault,
     )
@@ -106,7 +106,7 @@ def report(opened: Opened) -> Report:
 
 def _workspace(opened: Opened, user: User, now: Running) -> Workspace:
     in_config = "in the configuration (hash)"
-    port = opened.place.port(opened.site)
+    port = opened.target.facts.port(opened.site)
     return Workspace(
         user=user.name,
         address=names.address(names.host(user.name, opened.site.domain), port),

@@ -13,25 +13,27 @@ from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.errors import ConfigError
 from carrel.operations import applied
-from carrel.targets.host.place import ServerPlace
+from carrel.targets.host.target import HostTarget
+from carrel.targets.image_store import ImageStore
 from carrel.targets.images import Built
-from carrel.targets.nixos import place as nixos
-from carrel.targets.place import Place, Say
+from carrel.targets.nixos import declared
+from carrel.targets.nixos.target import NixosTarget
+from carrel.targets.protocol import Say, Target, no_server
 
 SERVER_CONFIG = Path("/etc/carrel/carrel.toml")
 PLACES = (Path("carrel.toml"), SERVER_CONFIG)
 
 
-class Target(StrEnum):
+class Kind(StrEnum):
     """Where a site runs (design §3)."""
 
     LOCAL = "local"
     HOST = "host"
 
     @staticmethod
-    def of(config: Path) -> Target:
+    def of(config: Path) -> Kind:
         """A configuration in /etc/carrel is a server's; any other is for local mode."""
-        return Target.HOST if config.resolve().parent == SERVER_CONFIG.parent else Target.LOCAL
+        return Kind.HOST if config.resolve().parent == SERVER_CONFIG.parent else Kind.LOCAL
 
 
 def config_path(given: str | None) -> Path:
@@ -39,49 +41,46 @@ def config_path(given: str | None) -> Path:
     chosen = given or os.environ.get("CARREL_CONFIG")
     if chosen:
         return Path(chosen)
-    return next((place for place in PLACES if place.is_file()), PLACES[0])
+    return next((path for path in PLACES if path.is_file()), PLACES[0])
 
 
-def place(config: Path, say: Say, target: Target | None = None) -> Place:
+def target_at(config: Path, say: Say, target: Kind | None = None) -> Target:
     """The place of the site that `config` describes, or would describe."""
-    match target or Target.of(config):
-        case Target.LOCAL:
+    match target or Kind.of(config):
+        case Kind.LOCAL:
             # A server has no use for supervisord's client, a tenth of what a command loads.
-            from carrel.targets.local.place import LocalPlace  # noqa: PLC0415
+            from carrel.targets.local.target import LocalTarget  # noqa: PLC0415
 
-            return LocalPlace.of(config, say)
-        case Target.HOST if nixos.is_declared(config):
-            return nixos.NixosPlace.of(config, say)
-        case Target.HOST:
-            return ServerPlace.of(config, say)
+            return LocalTarget.of(config, say)
+        case Kind.HOST if declared.is_declared(config):
+            return NixosTarget.of(config, say)
+        case Kind.HOST:
+            return HostTarget.of(config, say)
 
 
-def editable(config: Path, say: Say, target: Target | None = None) -> Place:
+def editable(config: Path, say: Say, target: Kind | None = None) -> Target:
     """The place, for a command that edits its configuration or takes it down.
 
     `Refused` where Nix declares it.
     """
-    if (target or Target.of(config)) is Target.HOST and nixos.is_declared(config):
-        nixos.refuse()
-    return place(config, say, target)
+    if (target or Kind.of(config)) is Kind.HOST and declared.is_declared(config):
+        declared.refuse()
+    return target_at(config, say, target)
 
 
-def server(where: Place) -> ServerPlace:
-    """The place as a server; ConfigError if it is local mode."""
-    if not isinstance(where, ServerPlace):
-        raise ConfigError(
-            "Only a server can do that; this is a configuration for local mode. "
-            "Nothing was changed.",
-            fix="name the server's configuration with --config FILE, or use `carrel up` and `down`",
-        )
-    return where
+def server(where: Target) -> ImageStore:
+    """The images of a server, of which one is in use; ConfigError for local mode."""
+    store = where.images.store
+    if store is None:
+        raise no_server()
+    return store
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A site with its valid configuration."""
 
-    place: Place
+    target: Target
     site: Site
     machine: Machine
     image: Image
@@ -91,28 +90,33 @@ class Opened:
     """What is wrong with the file, if this is not what it says now but what was applied last."""
 
     @staticmethod
-    def at(config: Path, say: Say, target: Target | None = None) -> Opened:
+    def at(config: Path, say: Say, target: Kind | None = None) -> Opened:
         """Open the site; raises ConfigError with all faults of its configuration."""
-        return Opened.of(place(config, say, target))
+        return Opened.of(target_at(config, say, target))
 
     @staticmethod
-    def of(where: Place) -> Opened:
+    def of(where: Target) -> Opened:
         """Open the site that lives there."""
         return Opened.saying(where, load.read(where.config))
 
     @staticmethod
-    def saying(where: Place, text: str) -> Opened:
+    def saying(where: Target, text: str) -> Opened:
         """The place with what its configuration is about to say."""
         site = load.parse(text, where.config)
-        return Opened(where, site, where.machine(), where.image(site), text)
+        return Opened.opened(where, site, text)
 
     @staticmethod
-    def to_read(config: Path, say: Say, target: Target | None = None) -> Opened:
+    def opened(where: Target, site: Site, text: str) -> Opened:
+        """The target with what `text` says."""
+        return Opened(where, site, where.facts.machine(), where.images.wanted(site), text)
+
+    @staticmethod
+    def to_read(config: Path, say: Say, target: Kind | None = None) -> Opened:
         """Open the site for a command that changes nothing in it.
 
         While its configuration has a fault, this is what was applied last, and `say` tells so.
         """
-        where = place(config, say, target)
+        where = target_at(config, say, target)
         try:
             return Opened.of(where)
         except ConfigError as error:
@@ -123,16 +127,23 @@ class Opened:
             say(
                 f"{error.what} This is about what was applied last. `carrel config check` says more."
             )
-            return Opened(where, site, where.machine(), where.image(site), text, fault=error.what)
+            return Opened(
+                where,
+                site,
+                where.facts.machine(),
+                where.images.wanted(site),
+                text,
+                fault=error.what,
+            )
 
     def desired(self) -> State:
         """Everything that should exist."""
-        return self.place.desired(self.site, self.machine, self.image)
+        return self.target.desired(self.site, self.machine, self.image)
 
     def shortfalls(self) -> tuple[Shortfall, ...]:
         """What this machine cannot keep of the configuration."""
-        return self.place.shortfalls(self.site, self.machine)
+        return self.target.facts.shortfalls(self.site, self.machine)
 
     def built(self) -> Built | None:
         """The site's image, if it is there."""
-        return self.place.built(self.image)
+        return self.target.images.built(self.image)

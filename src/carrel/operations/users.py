@@ -21,10 +21,7 @@ from carrel.errors import ConfigError, Conflict
 from carrel.operations import converge, deleting
 from carrel.operations.change import NOBODY, Asked, change, save, unchanged
 from carrel.operations.site import Opened
-from carrel.targets.nixos import place as nixos
-from carrel.targets.nixos.place import NixosPlace
-from carrel.targets.place import Place
-from carrel.targets.protocol import Told
+from carrel.targets.protocol import Target, Told
 
 SECRETS = "secrets"
 """New password files go into this directory beside the configuration."""
@@ -42,14 +39,14 @@ class Done:
     """Where the data of a removed user still is."""
 
 
-def add(place: Place, name: str, password: str | None, told: Told) -> Done:
+def add(target: Target, name: str, password: str | None, told: Told) -> Done:
     """A new user with a new password file; `password` None makes one up.
 
     Somebody who was here before has the old password again, unless another is given.
     """
     load.check_user_name(name)
-    path = secret_path(place, name)
-    with place.store.locked():
+    path = secret_path(target, name)
+    with target.store.locked():
         back = files.text(os.path.realpath(path)) is not None
 
         def edited(text: str, _: Site) -> str:
@@ -63,17 +60,17 @@ def add(place: Place, name: str, password: str | None, told: Told) -> Done:
             return longer
 
         new = {} if back else {path: password or secrets.new_password()}
-        running = change(place, Asked(edited, secrets=new), told)
+        running = change(target, Asked(edited, secrets=new), told)
     return Done(path, running=running)
 
 
-def set_password(place: Place, name: str, password: str | None, told: Told) -> Done:
+def set_password(target: Target, name: str, password: str | None, told: Told) -> Done:
     """A new password; everybody signed in as this user has to sign in again."""
     load.check_user_name(name)
-    with place.store.locked():
-        user = load.load(place.config).user(name)
+    with target.store.locked():
+        user = load.load(target.config).user(name)
         own = user.password if user is not None else None
-        path = own.path if isinstance(own, SecretFile) else secret_path(place, name)
+        path = own.path if isinstance(own, SecretFile) else secret_path(target, name)
 
         def edited(text: str, _: Site) -> str:
             if isinstance(own, SecretFile):
@@ -81,17 +78,17 @@ def set_password(place: Place, name: str, password: str | None, told: Told) -> D
             return edit.set_password_file(text, name, f"{SECRETS}/{name}")
 
         new = {path: password or secrets.new_password()}
-        running = change(place, Asked(edited, secrets=new), told)
+        running = change(target, Asked(edited, secrets=new), told)
     return Done(path, running=running)
 
 
-def end_sessions(place: Place, name: str, told: Told) -> Done:
+def end_sessions(target: Target, name: str, told: Told) -> Done:
     """Sign a user out everywhere, at once; the password stays.
 
     A session is the password's hash, so the hash gets a new salt. The workspace starts again.
     """
-    with place.store.locked():
-        opened = Opened.of(place)
+    with target.store.locked():
+        opened = Opened.of(target)
         converge.must_exist(opened, name)
         user = opened.site.user(name)
         if user is None or _is_hash(user.password):
@@ -100,15 +97,15 @@ def end_sessions(place: Place, name: str, told: Told) -> Done:
                 "does. Nothing was changed.",
                 fix=f"give a new one with `carrel user passwd {name}`: that ends them too",
             )
-        if isinstance(place, NixosPlace):
-            nixos.end_sessions(place, opened.site, name)
+        if target.declared is not None:
+            target.declared.end_sessions(opened.site, name)
             return Done(running=True)
-        store = place.store
+        store = target.store
         now = store.observe()
         steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))
         guard.check(steps, may_stop=frozenset({name}))
         store.apply(steps, told)
-        return Done(running=change(place, Asked(unchanged), told))
+        return Done(running=change(target, Asked(unchanged), told))
 
 
 def _is_hash(password: Password) -> bool:
@@ -129,7 +126,7 @@ def _knows_session(resource: Resource, user: str) -> bool:
             return False
 
 
-def suspend(place: Place, name: str, told: Told, *, suspended: bool) -> Done:
+def suspend(target: Target, name: str, told: Told, *, suspended: bool) -> Done:
     """Stop a user's workspace until further notice, or give it back; nothing is lost."""
 
     def edited(text: str, site: Site) -> str:
@@ -138,46 +135,46 @@ def suspend(place: Place, name: str, told: Told, *, suspended: bool) -> Done:
         return edit.set_suspended(text, name, suspended=suspended)
 
     stops = frozenset({name}) if suspended else NOBODY
-    return Done(running=change(place, Asked(edited, stops), told))
+    return Done(running=change(target, Asked(edited, stops), told))
 
 
-def remove(place: Place, name: str, told: Told, *, delete_data: bool) -> Done:
+def remove(target: Target, name: str, told: Told, *, delete_data: bool) -> Done:
     """Take a user out; their directories stay unless `delete_data`.
 
     Then it is promised in the journal first. Interrupted, or in trouble with somebody else's workspace,
     it is kept by the same command run again, or by whatever changes the site next.
     """
-    with place.store.locked():
-        site = load.load(place.config)
+    with target.store.locked():
+        site = load.load(target.config)
         data = names.user_paths(site.storage, name).base
         there = site.user(name) is not None
-        if not there and not (delete_data and deleting.kept(place, name)):
+        if not there and not (delete_data and deleting.kept(target, name)):
             known = ", ".join(user.name for user in site.users) or "none yet"
             raise ConfigError(
                 f"There is no user {name}. Nothing was changed.", fix=f"users here: {known}"
             )
         if not delete_data:
             shorter = Asked(lambda text, _: edit.remove_user(text, name), frozenset({name}))
-            return Done(running=change(place, shorter, told), kept=data)
-        text = load.read(place.config)
+            return Done(running=change(target, shorter, told), kept=data)
+        text = load.read(target.config)
         if there:
             text = edit.remove_user(text, name)
-        _guard(place, text, name, told)
-        place.store.journal.doom(name, place.store.journal.doomed.get(name, data))
-        save(place, text)
-        deleting.delete(place, name, place.store.journal.doomed[name], told)
-        files.remove_file(secret_path(place, name))
-        running = change(place, Asked(unchanged, frozenset({name})), told)
+        _guard(target, text, name, told)
+        target.store.journal.doom(name, target.store.journal.doomed.get(name, data))
+        save(target, text)
+        deleting.delete(target, name, target.store.journal.doomed[name], told)
+        files.remove_file(secret_path(target, name))
+        running = change(target, Asked(unchanged, frozenset({name})), told)
     return Done(running=running)
 
 
-def _guard(place: Place, text: str, name: str, told: Told) -> None:
+def _guard(target: Target, text: str, name: str, told: Told) -> None:
     """Raise if the configuration `text` asks for more than to remove one user."""
-    opened = Opened.saying(place, text)
-    if place.active():
+    opened = Opened.saying(target, text)
+    if target.runtime.active():
         guard.check(converge.prepared(opened, told), may_stop=frozenset({name}))
 
 
-def secret_path(place: Place, name: str) -> str:
+def secret_path(target: Target, name: str) -> str:
     """Where a secret that the operator gives to Carrel is kept."""
-    return str(place.config.resolve().parent / SECRETS / name)
+    return str(target.config.resolve().parent / SECRETS / name)

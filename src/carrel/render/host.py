@@ -54,7 +54,6 @@ from carrel.render import (
 )
 
 ROOT = "root"
-HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield Directory(f"{layout.state}/nginx", ROOT, 0o755)
     yield File(layout.nginx_kept, ROOT, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, ROOT, 0o755)
-    for name, page in pages.Pages(site.domain, HTTPS, site.about).all().items():
+    for name, page in pages.Pages(site.domain, names.HTTPS, site.about).all().items():
         yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
     yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
     local = site.tls.mode is TlsMode.LOCAL

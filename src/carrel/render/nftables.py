@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from carrel.core import metadata
+
 LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
 """Addresses of the own network segment; clouds put their metadata there."""
-
-CLOUD_METADATA = ("100.100.100.200", "168.63.129.16")
-CLOUD_METADATA_V6 = "fd00:ec2::254"
 
 
 def rules(accounts: Iterable[int]) -> str:
@@ -38,8 +37,8 @@ table inet carrel {{
         meta l4proto {{ tcp, udp }} th dport 53 accept
         # The machine itself: what it serves on loopback, and on any of its addresses.
         fib daddr type local counter reject
-        ip daddr {{ {LINK_LOCAL[0]}, {", ".join(CLOUD_METADATA)} }} counter reject
-        ip6 daddr {{ {LINK_LOCAL[1]}, {CLOUD_METADATA_V6} }} counter reject
+        ip daddr {{ {LINK_LOCAL[0]}, {", ".join(metadata.V4)} }} counter reject
+        ip6 daddr {{ {LINK_LOCAL[1]}, {metadata.V6} }} counter reject
     }}
 }}
 """

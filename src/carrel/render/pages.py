@@ -10,12 +10,12 @@ from html import escape
 from typing import Literal
 from urllib.parse import quote
 
+from carrel.core.names import HTTPS
 from carrel.core.site import About
 from carrel.render import words
 from carrel.render.words import Page, Words
 
 Lamp = Literal["on", "off", "waking"]
-HTTPS_PORT = 443
 RETRY_SECONDS = 5
 
 
@@ -182,7 +182,7 @@ class Pages:
 
     @property
     def _host(self) -> str:
-        standard = self.port in {None, HTTPS_PORT}
+        standard = self.port in {None, HTTPS}
         return escape(self.domain if standard else f"{self.domain}:{self.port}")
 
     @property

@@ -6,7 +6,7 @@ change for one person leaves the others' units alone.
 
 from __future__ import annotations
 
-from carrel.core import names
+from carrel.core import metadata, names
 from carrel.core.layout import HostLayout
 from carrel.core.names import CODER_UID
 from carrel.core.site import MIB, Limits
@@ -15,9 +15,11 @@ from carrel.render import podman
 
 MADE_BY = "# Made by Carrel; changes are overwritten.\n"
 
-METADATA = ("169.254.169.254/32", "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32")
-"""Where clouds tell a machine its secrets: AWS, Google, Azure, OpenStack; AWS with IPv6; Alibaba; and
-Azure's host."""
+METADATA = (
+    f"{metadata.LINK_LOCAL}/32",
+    f"{metadata.V6}/128",
+    *(f"{address}/32" for address in metadata.V4),
+)
 
 
 def quoted(word: str) -> str:

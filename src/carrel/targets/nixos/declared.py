@@ -7,57 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from carrel.adapters import files, systemd
+from carrel.adapters import files
 from carrel.adapters.process import Identity
 from carrel.config import load, secrets
 from carrel.core import ai, names
-from carrel.core.certificate import Served
 from carrel.core.layout import HostLayout
-from carrel.core.machine import NIXOS_NGINX, Machine, server_machine
-from carrel.core.resources import Entry, File, Image, Secret, State
+from carrel.core.machine import NIXOS_NGINX, server_machine
+from carrel.core.resources import Entry, File, Image, Secret
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Site
 from carrel.core.workspace import Ids
-from carrel.errors import CarrelError, ConfigError, NotReady, Refused
+from carrel.errors import ConfigError, Refused
 from carrel.render import gateway, host, secret
-from carrel.targets import disk, facts, preflight
+from carrel.targets import disk
 from carrel.targets.fingerprint import secret_key
-from carrel.targets.host.place import ServerPlace
-from carrel.targets.image_store import digest_of
-from carrel.targets.images import Built
-from carrel.targets.place import Say
-from carrel.targets.waiting import until
 
 LAYOUT = HostLayout()
 HANDED_OVER = f"/run/credentials/{names.GATEWAY_UNIT}/secrets"
 """Where the gateway finds its secrets: systemd hands them over (LoadCredential=)."""
 DECLARATION = "nixos.json"
 """Beside the configuration; says that NixOS made both, and what carrel.toml has no word for."""
-
-
-@dataclass(frozen=True, slots=True)
-class NixosPlace(ServerPlace):
-    """The server that this machine is, declared in Nix."""
-
-    @staticmethod
-    def of(config: Path, say: Say) -> NixosPlace:
-        """The server whose configuration is `config`."""
-        preflight.server_at_all()
-        return NixosPlace(config, facts.host_layout(config), say)
-
-    def desired(self, site: Site, machine: Machine, image: Image) -> State:
-        """Nobody's business here but Nix's."""
-        del site, machine, image
-        refuse()
-
-    def certificate(self, site: Site) -> Served:
-        """The files that NixOS's nginx reads."""
-        key = site.tls.key.path if site.tls.key else ""
-        return Served(site.tls.certificate, key, site.tls.mode)
 
 
 def is_declared(config: Path) -> bool:
@@ -181,82 +153,3 @@ def _declared(config: Path) -> Mapping[str, Mapping[str, str]]:
     text = (config.resolve().parent / DECLARATION).read_text(encoding="utf-8")
     found: Mapping[str, Mapping[str, str]] = json.loads(text)["environment"]
     return found
-
-
-def provide_image(place: ServerPlace) -> None:
-    """Build an image if there is none yet, and lead the units to the one in use."""
-    unpacked = place.store.images
-    if unpacked.get(unpacked.selected) is None:
-        place.build(load.declared(place.config), lambda _: None)
-    point(place)
-
-
-def point(place: ServerPlace) -> None:
-    """Lead the mount units, which know no digest, to the image in use."""
-    unpacked = place.store.images
-    files.replace_link(place.layout.current_image, unpacked.path(unpacked.selected))
-
-
-# -- what the operator does ----------------------------------------------------------------
-
-
-def use(place: ServerPlace, built: Built) -> None:
-    """Switch every workspace to an image, one after the other; if one fails, all go back."""
-    unpacked, site = place.store.images, load.declared(place.config)
-    before = (unpacked.selected, unpacked.previous)
-    unpacked.select(digest_of(built.reference))
-    try:
-        _renew_all(place, site)
-    except CarrelError as error:
-        if not before[0] or before[0] == digest_of(built.reference):
-            raise
-        unpacked.restore(*before)
-        _renew_all(place, site)
-        raise NotReady(
-            f"The image {digest_of(built.reference)} does not work. "
-            f"Every workspace is back on {before[0]}.",
-            why=str(error),
-            fix="look at what it says, and build the image again; nothing of the users was lost",
-        ) from error
-
-
-def _renew_all(place: ServerPlace, site: Site) -> None:
-    point(place)
-    for user in site.users:
-        if not user.suspended:
-            root = names.mount_unit(place.layout.root(user.name))
-            systemd.stop([names.workspace_unit(user.name), root])
-            _start(place, site, user.name)
-
-
-def reset(place: ServerPlace, site: Site, user: str, doomed: Iterable[str]) -> None:
-    """Destroy the user's container and make a new one, without the directories in `doomed`."""
-    systemd.stop([names.workspace_unit(user)])
-    for directory in doomed:
-        files.remove_tree(directory)
-    systemd.make_again(names.user_paths(site.storage, user).base)
-    _start(place, site, user)
-
-
-def end_sessions(place: ServerPlace, site: Site, user: str) -> None:
-    """Give the user's password another salt, by which every session ends; a workspace starts again.
-
-    In one write: whenever the unit starts, there is a password to sign in with.
-    """
-    anew = secrets_of(place.config, place.layout, user)
-    text = secrets.environment_file(anew.entries, existing="")
-    files.write(anew.path, text, Identity.of(anew.owner), disk.SECRET_MODE)
-    known = site.user(user)
-    if known is not None and not known.suspended:
-        systemd.stop([names.workspace_unit(user)])
-        _start(place, site, user)
-
-
-def _start(place: ServerPlace, site: Site, user: str) -> None:
-    systemd.start(names.workspace_unit(user))
-    until(
-        partial(place.answers, site, user),
-        seconds=place.ready_seconds,
-        what=f"The workspace of {user}",
-        fix=f"see `carrel logs {user}`",
-    )

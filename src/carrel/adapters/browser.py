@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from carrel.core.names import HTTPS
+
 SECONDS = 10
 LARGEST_PAGE = 1 << 20
 
@@ -31,7 +33,7 @@ class Stop:
     @property
     def authority(self) -> str:
         """What a browser writes into Host."""
-        return self.host if self.port == 443 else f"{self.host}:{self.port}"  # noqa: PLR2004
+        return self.host if self.port == HTTPS else f"{self.host}:{self.port}"
 
     @property
     def origin(self) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from carrel.adapters import files, process, systemd, versions, visitor
-from carrel.adapters.visitor import Presented, Reply, Stop
+from carrel.adapters import browser, files, process, systemd, versions
+from carrel.adapters.browser import Presented, Reply, Stop
 from carrel.core import names
 from carrel.core.edge import HOST_COOKIE
 from carrel.core.site import Site, User
@@ -91,23 +91,23 @@ class Instruments:
 
     def resolve(self, name: str) -> tuple[str, ...]:
         """The addresses of a name."""
-        return visitor.resolve(name)
+        return browser.resolve(name)
 
     def handshake(self, stop: Stop, roots: tuple[str, ...]) -> Presented:
         """What the server says in a TLS handshake; OSError when nobody answers."""
-        return visitor.handshake(stop, roots)
+        return browser.handshake(stop, roots)
 
     def get(self, stop: Stop, path: str, headers: Mapping[str, str]) -> Reply:
         """A page."""
-        return visitor.get(stop, path, headers)
+        return browser.get(stop, path, headers)
 
     def upgrade(self, stop: Stop, path: str, headers: Mapping[str, str]) -> int:
         """The status of the answer to a wish for a WebSocket."""
-        return visitor.upgrade(stop, path, headers)
+        return browser.upgrade(stop, path, headers)
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Subject:
     """A site with the instruments to look at it."""
 
     opened: Opened
@@ -119,6 +119,11 @@ class Patient:
         return self.opened.site
 
     @property
+    def bring(self) -> str:
+        """The command that brings everything about."""
+        return self.opened.target.facts.bring
+
+    @property
     def people(self) -> tuple[User, ...]:
         """Those whose workspace should run."""
         return tuple(user for user in self.site.users if not user.suspended)
@@ -126,14 +131,14 @@ class Patient:
     def stop(self, user: str = "", at: str = "127.0.0.1") -> Stop:
         """Where a user works; without one, the bare domain."""
         host = names.host(user, self.site.domain) if user else self.site.domain
-        return Stop(host, self.opened.place.port(self.site), at)
+        return Stop(host, self.opened.target.facts.port(self.site), at)
 
     def session(self, user: User) -> Mapping[str, str]:
         """The headers of somebody who is signed in; empty when their secret cannot be read.
 
         code-server's session is the password's hash itself, so nobody has to sign in.
         """
-        text = self.look.text(self.opened.place.layout.secrets_file(user.name)) or ""
+        text = self.look.text(self.opened.target.facts.layout.secrets_file(user.name)) or ""
         entries = dict(line.partition("=")[::2] for line in text.splitlines())
         hashed = entries.get("HASHED_PASSWORD")
         return {"Cookie": f"{HOST_COOKIE}={quote(hashed, safe='')}"} if hashed else {}
