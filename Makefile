@@ -9,7 +9,7 @@ CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
 JUDGES := .cache/judges
 
-.PHONY: help install uninstall demo demo-stop demo-delete env judges vite prepare prepare-vm prepare-test check lint types layers unit docs golden test test-vm vm vm-run bench bench-vm clean
+.PHONY: help install uninstall demo demo-stop demo-delete env judges vite prepare prepare-vm prepare-test check lint types layers unit docs golden meetings test test-vm vm vm-run bench bench-vm clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -86,8 +86,11 @@ vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code
 	@cd .cache/vite && npm ci --no-audit --no-fund --silent
 	@touch $@
 
-test: prepare-test env judges vite check ## Everything, with real podman, nginx, code-server and Chromium
-	@$(BIN)/pytest -v --ignore=tests/unit --ignore=tests/golden tests
+meetings: env ## Two commands at once, and a kill before every single effect, on a fake server
+	@$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/meetings
+
+test: prepare-test env judges vite check meetings ## Everything, with real podman, nginx, code-server and Chromium
+	@$(BIN)/pytest -v --ignore=tests/unit --ignore=tests/golden --ignore=tests/meetings tests
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
 	@$(BIN)/pytest -v tests/vm
