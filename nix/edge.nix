@@ -89,6 +89,22 @@ let
 
   page = found: secure // inside (fill site.places found);
 
+  # The maps speak of variables that desks set; nginx refuses all of its configuration when no desk does.
+  welcome =
+    let
+      found = page nginx.welcome;
+    in
+    found
+    // {
+      extraConfig = text (
+        lib.optionals (people == [ ]) [
+          "set $carrel_user \"\";"
+          "set $carrel_jar \"\";"
+        ]
+        ++ [ found.extraConfig ]
+      );
+    };
+
   upstream =
     user:
     let
@@ -116,6 +132,8 @@ in
       # A restart would close everybody's WebSockets.
       enableReload = lib.mkDefault true;
       upstreams = lib.listToAttrs (map upstream people);
+      # Names are exact here, one per desk, and may be as long as a name in the DNS can be (RFC 1035, 2.3.4).
+      serverNamesHashBucketSize = lib.mkDefault 512;
       commonHttpConfig = text (
         nginx.http
         ++ [
@@ -129,7 +147,7 @@ in
         desks
         // tunnels
         // {
-          ${cfg.domain} = page nginx.welcome;
+          ${cfg.domain} = welcome;
           "*.${cfg.domain}" = page nginx.unknown;
         }
         // lib.optionalAttrs (nginx ? nobody) { "!carrel-nobody" = nobody; };

@@ -17,7 +17,7 @@ in
   config = lib.mkIf (cfg.enable && site.withGateway) {
     users.users.${facts.gateway_account} = {
       isSystemUser = true;
-      description = "Carrel: the AI gateway";
+      description = "Carrel, the AI gateway";
       group = facts.gateway_account;
       inherit uid;
       home = "/var/empty";

@@ -90,7 +90,7 @@ in
 
     users.users.${facts.builder.account} = {
       isSystemUser = true;
-      description = "Carrel: builds the image of the workspaces";
+      description = "Carrel, builds the image of the workspaces";
       group = facts.builder.account;
       inherit (builder) uid;
       home = facts.builder.home;

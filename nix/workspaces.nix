@@ -13,13 +13,13 @@ let
 
   account = user: {
     isSystemUser = true;
-    description = "Carrel: the workspace of ${user.name}";
+    # No colon: it is a field of /etc/passwd.
+    description = "Carrel, the workspace of ${user.name}";
     group = user.account;
     inherit (user) uid;
-    home = "/var/empty";
-    # Without a session: podman's files are below the unit's own runtime directory, and its processes in the unit's cgroup,
+    # No lingering session: podman's files are below the unit's own runtime directory, and its processes in the unit's cgroup,
     # where the limits are. A manager of systemd per person would only cost memory.
-    linger = false;
+    home = "/var/empty";
     subUidRanges = [
       {
         startUid = user.first;
@@ -84,6 +84,11 @@ let
       // lib.optionalAttrs (units.${name}.Mount.Type == "none") {
         requires = [ imageService ];
         after = [ imageService ];
+        # By default a mount comes before local-fs.target, and a service after it: with both, systemd finds a cycle at every
+        # boot and drops whatever it likes. This one is not of the early boot (systemd.mount(5), default dependencies).
+        unitConfig.DefaultDependencies = false;
+        conflicts = [ "umount.target" ];
+        before = [ "umount.target" ];
       }
     ) (lib.filter (lib.hasSuffix ".mount") (lib.attrNames units));
 
@@ -147,6 +152,8 @@ in
     users.users = perUser (user: user.account) account everybody;
     users.groups = perUser (user: user.account) (user: { gid = user.uid; }) everybody;
 
+    # Also while nobody works here: `carrel image build` needs it.
+    virtualisation.podman.enable = lib.mkDefault true;
     virtualisation.oci-containers = {
       backend = lib.mkDefault "podman";
       containers = perUser (user: user.account) container working;

@@ -42,7 +42,7 @@ in
 {
   broken = lib.filter (one: !one.assertion) config.assertions;
   inherit (config) warnings;
-  inherit (config) users security;
+  inherit (config) users security virtualisation;
   inherit (config.systemd) services mounts slices;
   tmpfiles = config.systemd.tmpfiles.rules;
   inherit (generated) podman nginx;

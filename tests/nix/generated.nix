@@ -156,6 +156,12 @@ in
     listed upstreamText nginx.upstreams
     ++ [
       "ssl_protocols TLSv1.2 TLSv1.3;"
+      (
+        if nginx.serverNamesHashBucketSize == null then
+          ""
+        else
+          "server_names_hash_bucket_size ${toString nginx.serverNamesHashBucketSize};"
+      )
       "map $http_upgrade $connection_upgrade { default upgrade; '' close; }"
       nginx.commonHttpConfig
     ]

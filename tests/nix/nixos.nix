@@ -26,6 +26,12 @@ let
   };
   section = option (types.attrsOf setting) { };
 
+  # nixos/modules/config/users-groups.nix: what is a field of /etc/passwd.
+  passwdEntry = types.str // {
+    description = "field of /etc/passwd";
+    check = value: builtins.isString value && builtins.match "[^:\n]*" value != null;
+  };
+
   common = {
     description = option types.str "";
     documentation = listOfStr;
@@ -33,6 +39,7 @@ let
     wants = listOfStr;
     after = listOfStr;
     before = listOfStr;
+    conflicts = listOfStr;
     bindsTo = listOfStr;
     partOf = listOfStr;
     wantedBy = listOfStr;
@@ -158,10 +165,11 @@ in
       uid = option (types.nullOr types.int) null;
       isSystemUser = option types.bool false;
       isNormalUser = option types.bool false;
-      description = option types.str "";
+      description = option passwdEntry "";
       group = option types.str "";
       home = option types.path "/var/empty";
-      linger = option types.bool false;
+      # With users.manageLingering off, NixOS asserts that nobody sets it.
+      linger = option (types.nullOr types.bool) null;
       subUidRanges = option (types.listOf ids) [ ];
       subGidRanges = option (types.listOf groupIds) [ ];
     })) { };
@@ -184,6 +192,7 @@ in
       enable = option types.bool false;
       package = option types.package "/nix/store/nginx";
       enableReload = option types.bool false;
+      serverNamesHashBucketSize = option (types.nullOr types.int) null;
       group = option types.str "nginx";
       recommendedProxySettings = option types.bool false;
       recommendedTlsSettings = option types.bool false;
@@ -214,6 +223,7 @@ in
       ))) [ ];
     };
 
+    virtualisation.podman.enable = option types.bool false;
     virtualisation.oci-containers = {
       backend = option (types.enum [
         "podman"

@@ -35,10 +35,10 @@ class Ports:
     plain: int
 
 
-def written(desks: Desks, folder: Path, ports: Ports) -> Path:
+def written(desks: Desks, folder: Path, ports: Ports, domain: str = "code.example.org") -> Path:
     """nginx.conf of NixOS, moved below a folder and to other ports."""
     pair = certificates.site(("code.example.org",), certificates.authority("code.example.org"))
-    tls = folder / "acme/code.example.org"
+    tls = folder / "acme" / domain
     tls.mkdir(parents=True)
     (tls / "fullchain.pem").write_text(pair.certificate)
     (tls / "key.pem").write_text(pair.key)
@@ -79,6 +79,34 @@ def test_nginx_accepts_names_that_are_its_own_words(tmp_path: Path) -> None:
     users = "".join(f'{word}.passwordFile = "/p";' for word in words)
     desks = evaluate(configuration(tmp_path, users=users))
     assert "syntax is ok" in judge(written(desks, tmp_path, Ports(free_port(), free_port())))
+
+
+# RFC 1035, 2.3.4: 63 octets in a label, 255 in a name, of which two are not in its text.
+LONGEST = ".".join(["d" * 63, "o" * 63, "m" * 63, "n" * 24, "example", "org"])
+
+
+@pytest.mark.parametrize(
+    ("more", "users"),
+    [
+        ("services.code-server-multi.users = lib.mkForce { };", ""),
+        ("", "dan.suspended = true;"),
+        (
+            f'services.code-server-multi.domain = lib.mkForce "{LONGEST}";',
+            f'{"z" * 24}.passwordFile = "/p";',
+        ),
+        ("", "".join(f'u{number}.passwordFile = "/p";' for number in range(50))),
+    ],
+    ids=["nobody", "all suspended", "the longest names", "fifty"],
+)
+def test_nginx_accepts_a_site_whoever_works_there(tmp_path: Path, more: str, users: str) -> None:
+    other = (
+        'services.nginx.virtualHosts."other.example.net".locations."/".extraConfig = "return 204;";'
+    )
+    desks = evaluate(configuration(tmp_path, f"{more} {other}", users=users))
+    domain = LONGEST if LONGEST in more else "code.example.org"
+    assert len(f"{'z' * 24}.{LONGEST}") == 253
+    said = judge(written(desks, tmp_path, Ports(free_port(), free_port()), domain))
+    assert "syntax is ok" in said
 
 
 def test_the_judge_can_say_no(tmp_path: Path) -> None:

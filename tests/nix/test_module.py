@@ -1,10 +1,14 @@
 """What the NixOS module makes of configurations, and what it refuses; the real Nix evaluates."""
 
+import json
 from collections.abc import Callable
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from carrel.core import names
 from nix.desks import EXAMPLE, ROOT, Desks, complaints, configuration, evaluate, refusal, run
 
 Evaluated = Callable[..., Desks]
@@ -423,3 +427,52 @@ def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, what: str) -> None
     more, users, message = REFUSED[what]
     (tmp_path / "secret").write_text("open sesame")
     assert message in refusal(configuration(tmp_path, more, users=users))
+
+
+# -- the boot ------------------------------------------------------------------------------
+
+
+def boot_order(desks: Desks) -> dict[str, set[str]]:
+    """What each unit comes after, also what it does not say: systemd.service(5) and systemd.mount(5)."""
+    after: dict[str, set[str]] = {"sysinit.target": {"local-fs.target"}}
+
+    def add(name: str, unit: dict[str, Any], by_default: str, until: str = "") -> None:
+        after.setdefault(name, set()).update(unit["after"])
+        for other in unit["before"]:
+            after.setdefault(other, set()).add(name)
+        if unit["unitConfig"].get("DefaultDependencies", True) in (True, "yes"):
+            after[name].add(by_default)
+            if until:
+                after.setdefault(until, set()).add(name)
+
+    for name, unit in desks.found["services"].items():
+        add(f"{name}.service", unit, "sysinit.target")
+    for unit in desks.found["mounts"]:
+        where = names.mount_unit(unit["where"])
+        add(where, unit, "local-fs-pre.target", "local-fs.target")
+    return after
+
+
+def test_no_unit_comes_after_itself(example: Desks) -> None:
+    order = boot_order(example)
+    assert any(name.endswith(".mount") for name in order)
+    assert list(TopologicalSorter(order).static_order())
+
+
+def test_the_search_for_cycles_finds_one(example: Desks) -> None:
+    found = json.loads(json.dumps(example.found))
+    for mount in found["mounts"]:
+        mount["unitConfig"].pop("DefaultDependencies", None)
+    with pytest.raises(CycleError):
+        list(TopologicalSorter(boot_order(Desks(found))).static_order())
+
+
+def test_what_is_written_into_passwd_is_one_field(tmp_path: Path) -> None:
+    said = refusal(configuration(tmp_path, 'users.users.root.description = "one: two";'))
+    assert "passwd" in said
+
+
+def test_podman_is_there_before_anybody_works(tmp_path: Path) -> None:
+    desks = evaluate(configuration(tmp_path, "services.code-server-multi.users = lib.mkForce { };"))
+    assert desks.found["virtualisation"]["podman"]["enable"]
+    assert desks.found["podman"] == {}

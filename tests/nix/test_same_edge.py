@@ -68,6 +68,9 @@ def _expected(pair: Pair) -> dict[str, list[Statement]]:
         # The variable that the pattern sets.
         (mine,) = statements(f"set $carrel_user {user.name};")
         ours[f"{user.name}.{domain} ssl"] = [mine, *desks]
+    if not pair.working:
+        # nginx wants each variable to be set somewhere.
+        ours[f"{domain} ssl"] += statements('set $carrel_user ""; set $carrel_jar "";')
     gone = {u.port for u in pair.site.users if u.suspended}
     return {name: s for name, s in ours.items() if name.split()[0] not in map(_loopback, gone)}
 
