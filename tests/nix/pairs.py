@@ -16,7 +16,7 @@ from carrel.core.resources import File, Image, Include, Resource, State
 from carrel.core.site import SecretFile, Site, User
 from carrel.core.workspace import Ids
 from carrel.render import host
-from carrel.render.parse_back import Unit, unit
+from carrel.render.parse_back import Sections, unit
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
 
 R = TypeVar("R", bound=Resource)
@@ -112,7 +112,7 @@ class Pair:
         """The text of a file of ours."""
         return next(file.content for file in self.resources(File) if file.path == path)
 
-    def unit(self, name: str) -> Unit:
+    def unit(self, name: str) -> Sections:
         """A unit of ours, taken apart."""
         return unit(self.file(LAYOUT.unit_file(name)))
 

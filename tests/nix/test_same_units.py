@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from carrel.core import names
-from carrel.core.resources import OnChange
-from carrel.core.resources import Unit as Loaded
-from carrel.render.parse_back import Unit, unit
+from carrel.core.resources import OnChange, Unit
+from carrel.render.parse_back import Sections, unit
 from nix.pairs import LAYOUT, OTHERWISE, Pair
 
 
@@ -51,8 +50,8 @@ def _same_names(ours: Mapping[str, list[str]], theirs: Mapping[str, Any]) -> Non
     _same("Unit", rest, theirs["unitConfig"])
 
 
-def _joined(*units: Unit) -> Unit:
-    found: Unit = {}
+def _joined(*units: Sections) -> Sections:
+    found: Sections = {}
     for one in units:
         for section, keys in one.items():
             for key, values in keys.items():
@@ -60,7 +59,7 @@ def _joined(*units: Unit) -> Unit:
     return found
 
 
-def _workspace(pair: Pair, user: str) -> Unit:
+def _workspace(pair: Pair, user: str) -> Sections:
     return _joined(pair.unit("carrel-workspace@.service"), unit(pair.file(LAYOUT.drop_in(user))))
 
 
@@ -179,7 +178,7 @@ def test_the_rules_of_the_network_are_loaded_by_the_same_unit(pair: Pair) -> Non
     _same("Service", ours["Service"], theirs["serviceConfig"])
     assert {*theirs["serviceConfig"]} == {*ours["Service"]}
     assert theirs["wantedBy"] == ours["Install"]["WantedBy"]
-    loads = next(u for u in pair.resources(Loaded) if u.name == names.NETWORK_UNIT)
+    loads = next(u for u in pair.resources(Unit) if u.name == names.NETWORK_UNIT)
     assert theirs["reloadIfChanged"] == (loads.on_change is OnChange.RELOAD)
 
 
@@ -215,5 +214,5 @@ def test_what_starts_at_boot_is_the_same(pair: Pair) -> None:
         for mount in pair.desks.found["mounts"]
         if mount["what"] == "tmpfs"
     }
-    ours = {loaded.name for loaded in pair.resources(Loaded)}
+    ours = {loaded.name for loaded in pair.resources(Unit)}
     assert services | sockets == {name for name in ours if name.partition(".")[0] not in OTHERWISE}

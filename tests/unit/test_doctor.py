@@ -24,7 +24,7 @@ from carrel.core.machine import Machine
 from carrel.core.resources import State
 from carrel.core.site import GIB, Ai, Site, Tls, TlsMode, User
 from carrel.doctor.finding import Finding, Verdict
-from carrel.doctor.subject import Entry, Instruments, Space, Subject
+from carrel.doctor.subject import Inode, Instruments, Space, Subject
 from carrel.doctor.walk import CHECKS, walk
 from carrel.errors import Missing, Unwell
 from carrel.operations.site import Opened
@@ -36,8 +36,8 @@ from samples import HASH, IMAGE, TWO_USERS, V1, V2
 DOMAIN = TWO_USERS.domain
 HERE = "203.0.113.5"
 ROOM = Space(50 * GIB, 0.9)
-SOCKET = Entry(socket=True, mode=0o666, uid=999, gid=999)
-FOLDER = Entry(socket=False, mode=0o750, uid=999, gid=33)
+SOCKET = Inode(socket=True, mode=0o666, uid=999, gid=999)
+FOLDER = Inode(socket=False, mode=0o750, uid=999, gid=33)
 
 
 class Facts(HostFacts):
@@ -101,8 +101,8 @@ class Shown(Instruments):
     moment: float = field(default_factory=time.time)
     clock: bool | None = True
     free: Space | None = ROOM
-    socket: Entry | None = SOCKET
-    folder: Entry | None = FOLDER
+    socket: Inode | None = SOCKET
+    folder: Inode | None = FOLDER
     texts: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = (HERE,)
@@ -128,7 +128,7 @@ class Shown(Instruments):
         assert path in {TWO_USERS.storage, self.layout.state}
         return self.free
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> Inode | None:
         return self.socket if path.endswith(".sock") else self.folder
 
     def text(self, path: str) -> str | None:
@@ -310,9 +310,9 @@ ILLS: list[tuple[str, Change, str]] = [
     ("origin", put("accepts", ("X-Forwarded-Host",)), "Origin and X-Forwarded-Host"),
     ("sockets", put("socket", None), "has no socket"),
     ("sockets", put("folder", None), "has no socket"),
-    ("sockets", put("folder", Entry(False, 0o755, 999, 33)), "has mode 0755"),
-    ("sockets", put("socket", Entry(True, 0o600, 999, 999)), "mode 0600"),
-    ("sockets", put("socket", Entry(False, 0o666, 999, 999)), "put something in its place"),
+    ("sockets", put("folder", Inode(False, 0o755, 999, 33)), "has mode 0755"),
+    ("sockets", put("socket", Inode(True, 0o600, 999, 999)), "mode 0600"),
+    ("sockets", put("socket", Inode(False, 0o666, 999, 999)), "put something in its place"),
     ("limits", unlimited, "memory.max is max instead of 2147483648"),
     ("limits", hurried, "cpu.max is max 100000 instead of 1.50 CPUs"),
     ("limits", put("held", {}), "pids.max is not there"),

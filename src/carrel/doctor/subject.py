@@ -29,7 +29,7 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Inode:
     """A directory or socket: its kind and permission bits, owner and group."""
 
     socket: bool
@@ -72,11 +72,11 @@ class Instruments:
             return Space(found.f_bavail * found.f_frsize, share)
         return None
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> Inode | None:
         """What is at `path`, without following a link; None if there is nothing."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = Path(path).lstat()
-            return Entry(Path(path).is_socket(), found.st_mode & 0o7777, found.st_uid, found.st_gid)
+            return Inode(Path(path).is_socket(), found.st_mode & 0o7777, found.st_uid, found.st_gid)
         return None
 
     def text(self, path: str) -> str | None:

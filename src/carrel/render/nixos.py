@@ -28,7 +28,7 @@ from carrel.core.site import (
 )
 from carrel.core.workspace import Ids
 from carrel.render import engine, host, nixos_container, nixos_edge, secret, systemd
-from carrel.render.parse_back import Unit, unit
+from carrel.render.parse_back import Sections, unit
 
 LAYOUT = HostLayout()
 MACHINE = server_machine(ipv6=True, nginx=NIXOS_NGINX)
@@ -247,7 +247,7 @@ def _units(found: State) -> Json:
     return described
 
 
-def _joined(one: Unit, other: Unit) -> Unit:
+def _joined(one: Sections, other: Sections) -> Sections:
     return {
         section: {
             key: [*one.get(section, {}).get(key, ()), *other.get(section, {}).get(key, ())]
@@ -257,7 +257,7 @@ def _joined(one: Unit, other: Unit) -> Unit:
     }
 
 
-def _sections(parts: Unit) -> dict[str, Json]:
+def _sections(parts: Sections) -> dict[str, Json]:
     return {
         section: {key: _value(key, values) for key, values in keys.items()}
         for section, keys in parts.items()

@@ -66,13 +66,13 @@ def _words(pieces: list[str]) -> str:
     return " ".join("".join(pieces).split())
 
 
-Unit = dict[str, dict[str, list[str]]]
+Sections = dict[str, dict[str, list[str]]]
 """Sections, keys and the values that each key is given, in their order."""
 
 
-def unit(text: str) -> Unit:
+def unit(text: str) -> Sections:
     """The parts of a unit file; a line that ends with a backslash goes on in the next."""
-    parts: Unit = {}
+    parts: Sections = {}
     section: dict[str, list[str]] = {}
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
         if line.startswith("["):
