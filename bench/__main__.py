@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench import (
+    bodies,
     cold_open,
     drops,
     edge,
@@ -38,6 +39,7 @@ BENCHES: dict[str, Callable[[Ground], Section | Facts]] = {
     "storm": storm.run,
     "planning": planning.run,
     "gateway": gateway.run,
+    "bodies": bodies.run,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -1,11 +1,15 @@
 """What the gateway makes of a site, of a request's body, and of the name of a model."""
 
 import json
+import re
+import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from carrel.core.gateway import Chosen, Gateway, Unknown, Upstream, choose, gateway
@@ -13,7 +17,7 @@ from carrel.core.prices import price
 from carrel.core.site import Ai, AiLimits, Price, Provider, User, Wire
 from carrel.gateway import request as requests
 from carrel.gateway import settings, standin, wire
-from carrel.gateway.request import Unreadable, asked, outgoing
+from carrel.gateway.request import Change, Unreadable, asked
 from carrel.gateway.usage import Kind, Meter
 from carrel.render.gateway import document
 from samples import HASH, TWO_USERS
@@ -153,15 +157,21 @@ def test_a_model_that_is_none_is_refused_in_words(
 # -- the body ----------------------------------------------------------------------------------
 
 
+def outgoing(kind: Kind, data: bytes, model: str, *, tells_unasked: bool = False) -> bytes:
+    """What goes on of `data`."""
+    changes = requests.outgoing(asked(kind, data), kind, model, tells_unasked=tells_unasked)
+    return requests.changed(data, changes)
+
+
 def test_a_body_passes_byte_for_byte() -> None:
     data = b' {"model" : "a",\n"messages":[ {"role":"user","content":"\\u00e4 \xc3\xa4"}] } '
-    assert outgoing(asked(Kind.CHAT, data), Kind.CHAT, "a") is data
+    assert outgoing(Kind.CHAT, data, "a") is data
 
 
 def test_an_alias_changes_the_model_and_nothing_else() -> None:
     data = '{"messages":[{"model":"fast"}], "model" :  "fast" ,"user":"fäst"}'.encode()
     wanted = '{"messages":[{"model":"fast"}], "model" :  "b" ,"user":"fäst"}'.encode()
-    assert outgoing(asked(Kind.CHAT, data), Kind.CHAT, "b") == wanted
+    assert outgoing(Kind.CHAT, data, "b") == wanted
 
 
 @pytest.mark.parametrize(
@@ -187,8 +197,8 @@ def test_an_alias_changes_the_model_and_nothing_else() -> None:
     ],
 )  # fmt: skip
 def test_a_chat_that_streams_always_asks_for_its_usage(given: bytes, wanted: bytes) -> None:
-    assert outgoing(asked(Kind.CHAT, given), Kind.CHAT, "a") == wanted
-    assert outgoing(asked(Kind.MESSAGES, given), Kind.MESSAGES, "a") == given
+    assert outgoing(Kind.CHAT, given, "a") == wanted
+    assert outgoing(Kind.MESSAGES, given, "a") == given
 
 
 @pytest.mark.parametrize(
@@ -201,7 +211,7 @@ def test_a_chat_that_streams_always_asks_for_its_usage(given: bytes, wanted: byt
     ],
 )
 def test_a_provider_that_tells_unasked_is_not_asked(given: bytes, wanted: bytes) -> None:
-    assert outgoing(asked(Kind.CHAT, given), Kind.CHAT, "a", tells_unasked=True) == wanted
+    assert outgoing(Kind.CHAT, given, "a", tells_unasked=True) == wanted
 
 
 def test_only_the_known_provider_tells_unasked() -> None:
@@ -220,7 +230,11 @@ def test_only_the_known_provider_tells_unasked() -> None:
         b'{"model":"a","stream":"yes"}', b'{"model":"a","n":0}', b'{"model":"a","n":1e9}',
         b'{"model":"a","max_tokens":-1}', b'{"model":"a","max_tokens":"9"}',
         b'{"model":"a","max_tokens":true}',
-        b'{"model":"a","x":' + b"[" * 100_000, b'{"model":"a","x":' + b"9" * 10_000 + b"}",
+        b'{"model":"a","x":' + b"[" * 100_000, b'{"model":"a","n":' + b"9" * 10_000 + b"}",
+        b'{"model":"a","x":NaN}', b'{"model":"a","x":"\xff"}', b'{"model":"a","x":{"\xff":1}}',
+        b'{"model":"a","x":"\x01"}', b'{"model":"a","x":[1,]}', b'{"model":"a","x":01}',
+        b'{"model":"a","x":"\\ud83"}', b'{"model":"\\ud83d"}',
+        b'{"model":"a","x":1,"x":1}', b'{"model":"a","x":{"a":1,"model":"c"},"x":[]}',
         b'{"\\u006dodel":"a","model":"b"}',
     ],
 )  # fmt: skip
@@ -233,19 +247,158 @@ def test_a_body_that_could_be_read_in_two_ways_is_refused(data: bytes) -> None:
 def test_no_body_makes_the_reader_fall_over(data: bytes) -> None:
     for kind in Kind:
         try:
-            found = asked(kind, data)
+            changed = outgoing(kind, data, "other")
         except Unreadable:
             continue
-        assert json.loads(outgoing(found, kind, "other"))["model"] == "other"
+        assert json.loads(changed)["model"] == "other"
 
 
-@given(st.dictionaries(st.text(), st.recursive(st.none() | st.text() | st.floats(), st.lists)))
+VALUES = st.none() | st.booleans() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.dictionaries(st.text(), st.recursive(VALUES, st.lists, max_leaves=8), max_size=6))
 def test_changing_a_body_changes_what_was_meant_and_no_more(values: dict[str, object]) -> None:
     rest = {key: value for key, value in values.items() if key.lower() not in requests._DECISIVE}
     data = json.dumps({**rest, "model": "fäst", "stream": True}).encode()
-    changed = json.loads(outgoing(asked(Kind.CHAT, data), Kind.CHAT, "b"))
+    changed = json.loads(outgoing(Kind.CHAT, data, "b"))
     wanted = {**rest, "model": "b", "stream": True, "stream_options": {"include_usage": True}}
     assert json.dumps(changed, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+
+
+def top(text: str) -> list[tuple[str, object]]:
+    """The outermost members of a text as Python's own reader has them."""
+    outermost: list[tuple[str, object]] = []
+
+    def keep(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        # The outermost object is the last to be whole.
+        outermost[:] = pairs
+        return dict(pairs)
+
+    found = json.loads(text, object_pairs_hook=keep, parse_constant=lambda _: 1 / 0)
+    assert isinstance(found, dict)
+    return outermost
+
+
+WORDS = [
+    "{", "}", "[", "]", ",", ":", " ", "\n", '"', "\\", '"model"', '"a"', '"stream_options"', '"Model"',
+    '"é"', '"\\u006dodel"', '"\\ud83d"', '"\\ud83d\\ude00"', '"\\\\ud83d"', '"{"', "1", "-0", "1e5",
+    "true", "null", "NaN", "01", '{"a":1}', '{"include_usage":true}', "[[],{}]", '"model":"x"',
+    ',"a":[1]', ',"b":{}',
+]  # fmt: skip
+
+
+def likely(draw: st.DrawFn) -> str:
+    """Text that is JSON, or nearly."""
+    middle = "".join(draw(st.lists(st.sampled_from(WORDS), max_size=8)))
+    ends = [("", ""), ('{"model":"m"', "}"), ("{", ',"model":"m"}'), ('{"model":"m","x":', "}")]
+    start, end = draw(st.sampled_from(ends))
+    return start + middle + end
+
+
+@settings_of_hypothesis(max_examples=300)
+@given(st.composite(likely)())
+def test_the_outermost_object_is_read_as_pythons_own_reader_has_it(text: str) -> None:
+    try:
+        members = top(text)
+        keys = [key for key, _ in members]
+        wanted = len(set(keys)) == len(keys) and not any(
+            key not in requests._DECISIVE and key.lower() in requests._DECISIVE for key in keys
+        )
+    except (ValueError, ArithmeticError, AssertionError):
+        wanted = False
+    try:
+        found = asked(Kind.MESSAGES, text.encode())
+    except Unreadable as error:
+        # Whatever else: what is wrong with a value is said of one that was read.
+        readable = not any(word in str(error) for word in ("JSON", "ambiguous"))
+        assert wanted == readable
+        return
+    assert wanted
+    assert dict(members)["model"] == found.model
+    data, at = text.encode(), found.model_at
+    assert json.loads(data[at.start : at.end]) == found.model
+
+
+def test_half_of_a_surrogate_pair_passes_because_the_grammar_allows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "_CHUNK", 32)
+    for n in range(40):
+        # Wherever one piece ends and the next begins.
+        data = b'{"a":"' + b"x" * n + b'\\ud83d\\\\ud83d\\uDE00\\"","model":"fast"}'
+        assert outgoing(Kind.CHAT, data, "b") == data.replace(b'"fast"', b'"b"')
+
+
+def test_a_number_that_decides_nothing_is_the_providers_business() -> None:
+    data = b'{"model":"a","x":' + b"9" * 10_000 + b"}"
+    assert outgoing(Kind.CHAT, data, "a") is data
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"model":"a"' + b"".join(b',"%d":0' % n for n in range(1000)) + b"}", "1,000 keys"),
+        (b'{"model":"a","' + b"k" * 70_000 + b'":0}', "65,536 characters"),
+        (b'{"model":"' + b"m" * 70_000 + b'"}', '"model" is longer'),
+        (
+            b'{"model":"a","stream_options":[' + b"0," * 70_000 + b"0]}",
+            '"stream_options" is longer',
+        ),
+    ],
+)
+def test_what_would_fill_the_memory_is_refused_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        asked(Kind.CHAT, data)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(['"a', " ", "é", "="]), st.integers(0, 3)), max_size=12),
+    st.sampled_from([300, 512, 700]),
+)
+def test_data_is_found_wherever_it_stands(parts: list[tuple[str, int]], chunk: int) -> None:
+    text = "base64".join(one + "A" * length * 257 for one, length in parts)
+    runs = [len(run[0]) for run in re.finditer("[A-Za-z0-9+/=_-]{512,}", text)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(requests, "_CHUNK", chunk)
+        assert list(requests._runs(text.encode())) == runs
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        b"[" + b"{}," * 700_000 + b"{}]", b'"base64' + (b"A" * 511 + b" ") * 4096 + b'"',
+        b'"' + b"\\ud83d" * 350_000 + b'"', b"[" + b'"",' * 700_000 + b"0]",
+        b"[" + (b"[" * 900 + b"]" * 900 + b",") * 1100 + b"0]",
+    ],
+    ids=["objects", "words", "halves", "strings", "nests"],
+)  # fmt: skip
+def test_two_megabytes_of_anything_are_read_at_once_and_without_memory(values: bytes) -> None:
+    data = b'{"model":"a","x":' + values + b"}"
+    tracemalloc.start()
+    begun = time.process_time()
+    try:
+        found = asked(Kind.CHAT, data)
+        # Under the tracer, which counts each piece of memory; without it, a tenth.
+        assert time.process_time() - begun < 1
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(data)
+    finally:
+        tracemalloc.stop()
+    assert found.input_estimate(0) > 0
+
+
+@given(
+    st.binary(max_size=60), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=4)
+)
+def test_a_body_in_pieces_is_the_changed_body(data: bytes, cuts: list[tuple[int, int]]) -> None:
+    changes, wanted, at = [], b"", 0
+    for start, length in sorted(cuts):
+        if at <= start and start + length <= len(data):
+            changes.append(Change(requests.Span(start, start + length), b"new"))
+            wanted += data[at:start] + b"new"
+            at = start + length
+    wanted += data[at:]
+    assert requests.changed(data, changes) == wanted
+    assert requests.size_after(len(data), changes) == len(wanted)
 
 
 def test_a_background_answer_is_refused_because_nobody_could_count_it() -> None:

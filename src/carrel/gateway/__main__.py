@@ -19,11 +19,12 @@ import sys
 import uvloop
 
 from carrel.gateway.daemon import Daemon, allow_many_files
+from carrel.gateway.scanner import Keeper
 from carrel.gateway.settings import Invalid, Watched
 
 
 def main() -> int:
-    """Exit status 0 after SIGTERM or SIGINT, 2 when the settings cannot be used."""
+    """Exit status 0 after SIGTERM or SIGINT, 1 if it cannot go on, 2 if the settings cannot be used."""
     parser = argparse.ArgumentParser(prog="carrel.gateway", allow_abbrev=False)
     parser.add_argument("file", help="gateway.json")
     parser.add_argument("--account", help="become this account first (root only)")
@@ -44,8 +45,8 @@ def main() -> int:
     # What was imported stays; there is no need to look through it again and again.
     gc.collect()
     gc.freeze()
-    uvloop.run(_serve(watched, trust))
-    return 0
+    keeper = Keeper.start()
+    return 0 if uvloop.run(_serve(watched, trust, keeper)) else 1
 
 
 def become(account: str) -> None:
@@ -56,8 +57,8 @@ def become(account: str) -> None:
     os.setuid(entry.pw_uid)
 
 
-async def _serve(watched: Watched, trust: ssl.SSLContext) -> None:
-    await Daemon(watched, trust).run()
+async def _serve(watched: Watched, trust: ssl.SSLContext, keeper: Keeper) -> bool:
+    return await Daemon(watched, trust, keeper).run()
 
 
 if __name__ == "__main__":

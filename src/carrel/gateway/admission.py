@@ -5,6 +5,7 @@ Used by the daemon, one for each socket. What passes goes to `upstream`; all els
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -31,7 +32,7 @@ from carrel.gateway.budget import Refusal
 from carrel.gateway.context import Context
 from carrel.gateway.denied import Denied
 from carrel.gateway.exchange import CLIENT_LEFT, Exchange
-from carrel.gateway.request import Asked, Unreadable
+from carrel.gateway.request import Asked, Change, Unreadable
 from carrel.gateway.settings import Known
 from carrel.gateway.usage import Kind, Usage
 
@@ -49,7 +50,8 @@ class Admission:
     def __init__(self, context: Context, user: str) -> None:
         self._context = context
         self._user = user
-        self._bodies = Bodies()
+        self._bodies = Bodies(context.room)
+        self._turn = asyncio.Lock()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -139,14 +141,26 @@ class Admission:
     ) -> web.StreamResponse:
         body = await self._bodies.read(request, _most(person, self._context.known))
         try:
-            found = self._prepare(request, kind, at, person, body)
+            try:
+                asked = await self._context.scanner.asked(kind, body, self._turn)
+            except Unreadable as error:
+                raise Denied(400, "body", str(error)) from None
+            found = self._prepare(request, kind, at, person, asked)
+            if isinstance(found, web.Response):
+                return found
+            changes, errand, exchange = found
+            outgoing = upstream.Outgoing(body, changes)
+            return await self._forward(request, outgoing, errand, exchange)
         finally:
-            self._bodies.release(len(body))
-        # A stream may take minutes; nobody needs its request any more.
-        del body
-        if isinstance(found, web.Response):
-            return found
-        outgoing, errand, exchange = found
+            body.release()
+
+    async def _forward(
+        self,
+        request: web.BaseRequest,
+        outgoing: upstream.Outgoing,
+        errand: upstream.Errand,
+        exchange: Exchange,
+    ) -> web.StreamResponse:
         self._context.begin(exchange)
         try:
             return await upstream.forward(request, outgoing, errand, exchange, self._context.client)
@@ -162,15 +176,11 @@ class Admission:
         kind: Kind,
         at: Upstream | None,
         person: Person,
-        body: bytes,
-    ) -> web.Response | tuple[upstream.Outgoing, upstream.Errand, Exchange]:
+        asked: Asked,
+    ) -> web.Response | tuple[tuple[Change, ...], upstream.Errand, Exchange]:
         """What goes to which provider, with its reservation; or the answer, if nothing goes."""
         # Settings may have changed while the body came.
         known = self._context.known
-        try:
-            asked = requests.asked(kind, body)
-        except Unreadable as error:
-            raise Denied(400, "body", str(error)) from None
         if not known.settings.providers:
             return _instead(kind, asked, "", known)
         chosen = choose(known.settings, asked.model, at)
@@ -198,8 +208,8 @@ class Admission:
             asked.stream,
             withhold=kind is Kind.CHAT and not (asked.asks_for_usage or provider.tells_unasked),
         )
-        data = requests.outgoing(asked, kind, chosen.model, tells_unasked=provider.tells_unasked)
-        return upstream.Outgoing(data), errand, exchange
+        changes = requests.outgoing(asked, kind, chosen.model, tells_unasked=provider.tells_unasked)
+        return changes, errand, exchange
 
     def _reserve(
         self, request: web.BaseRequest, asked: Asked, chosen: Chosen, person: Person

@@ -14,10 +14,12 @@ from carrel.core.gateway import Person
 from carrel.core.prices import NANO
 from carrel.core.site import WhenFull
 from carrel.gateway import budget
+from carrel.gateway.body import Room
 from carrel.gateway.books import Before, Books
 from carrel.gateway.budget import Ledger
 from carrel.gateway.exchange import Exchange, Outcome
 from carrel.gateway.metrics import Metrics
+from carrel.gateway.scanner import Scanner
 from carrel.gateway.settings import Known, Watched
 
 log = logging.getLogger("carrel.gateway")
@@ -32,6 +34,8 @@ class Context:
     client: aiohttp.ClientSession
     ledger: Ledger
     metrics: Metrics
+    room: Room
+    scanner: Scanner
     closing: bool = False
 
     @property
@@ -99,6 +103,8 @@ class Context:
         return self.metrics.text(
             {
                 "open_requests": ("Requests under way", self.ledger.all.open),
+                "bodies_memory_bytes": ("What bodies take in memory", self.room.in_memory),
+                "bodies_disk_bytes": ("What bodies take on the disk", self.room.on_disk),
                 "books_writable": ("Whether the books can be written", not self.books.trouble),
                 "books_waiting_rows": ("Rows that wait for the disk", self.books.waiting),
                 "books_lost_rows": ("Rows dropped because too many waited", self.books.lost),

@@ -16,10 +16,12 @@ from aiohttp import web
 
 from carrel.gateway import sockets, upstream
 from carrel.gateway.admission import Admission
+from carrel.gateway.body import Room
 from carrel.gateway.books import Before, Books
 from carrel.gateway.budget import Ledger
 from carrel.gateway.context import Context
 from carrel.gateway.metrics import Metrics
+from carrel.gateway.scanner import Keeper, Scanner
 from carrel.gateway.settings import Invalid, Watched
 from carrel.gateway.sockets import Listener
 
@@ -36,19 +38,22 @@ log = logging.getLogger("carrel.gateway")
 class Daemon:
     """One gateway. Make it inside of its event loop."""
 
-    def __init__(self, watched: Watched, trust: ssl.SSLContext) -> None:
+    def __init__(self, watched: Watched, trust: ssl.SSLContext, keeper: Keeper) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         self._opened = asyncio.Event()
         books = Books(watched.known.settings.books, self._books_opened)
         client = upstream.client(trust)
-        self._context = Context(watched, books, client, Ledger(), Metrics())
+        room = Room(str(Path(watched.known.settings.books).parent))
+        scanner = Scanner(keeper)
+        self._keeper = keeper
+        self._context = Context(watched, books, client, Ledger(), Metrics(), room, scanner)
         self._listeners: dict[str, Listener] = {}
         self._failed: set[str] = set()
         self._closing: list[Listener] = []
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+    async def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT; False if it could not go on until then."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end.set)
         context = self._context
@@ -63,6 +68,10 @@ class Daemon:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._end.wait(), LOOK_SECONDS)
                     break
+                if not self._keeper.alive:
+                    # It cannot be made anew from here, with threads and connections.
+                    log.critical("a process of the gateway is gone; it has to be started again")
+                    break
                 context.books.tend()
                 self._refresh()
                 await self._look()
@@ -70,6 +79,8 @@ class Daemon:
         finally:
             context.books.close()
             await context.client.close()
+            context.room.end()
+        return self._end.is_set()
 
     def _counts(self) -> tuple[int, int]:
         settings = self._context.known.settings

@@ -24,7 +24,7 @@ class Metrics:
         text = ",".join(f'{key}="{value}"' for key, value in labels.items())
         self._counts[name, f"{{{text}}}" if text else ""] += amount
 
-    def text(self, gauges: dict[str, tuple[str, float]]) -> str:
+    def text(self, gauges: dict[str, tuple[str, int]]) -> str:
         """All counters, and `gauges` (by name: help and value), as Prometheus reads them."""
         lines = []
         for name, meaning in _HELP.items():
@@ -38,6 +38,6 @@ class Metrics:
             lines += [
                 f"# HELP carrel_gateway_{name} {meaning}",
                 f"# TYPE carrel_gateway_{name} gauge",
-                f"carrel_gateway_{name} {value:g}",
+                f"carrel_gateway_{name} {value:d}",
             ]
         return "\n".join(lines) + "\n"

@@ -1,17 +1,22 @@
-"""Reads what matters from a request's body, and changes it where it must, byte by byte.
+"""Reads what matters from a request's body, and says what to change in it, byte by byte.
 
 Used by the gateway. Everything that it does not understand goes on as it came: the provider judges it.
 What a provider could read differently from us (a key twice, a key in other letters) is refused,
-because whoever pays has to know the model.
+because whoever pays has to know the model. Time grows with the body's size and with nothing else that
+somebody could write into it; memory does not grow with it.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from json.decoder import WHITESPACE, scanstring  # type: ignore[attr-defined]
+from mmap import mmap
 from typing import Any
+
+import msgspec
 
 from carrel.gateway.usage import MOST_TOKENS, Kind
 
@@ -24,8 +29,29 @@ DEFAULT_OUTPUT, DEFAULT_CONTEXT = 32_768, 200_000
 BASE64_TOKENS, BASE64_PER_TOKEN = 2_000, 24
 """An image costs about as much whatever its size; a document of many pages costs by its size."""
 
-_DATA = re.compile(r"[A-Za-z0-9+/=_-]{512,}")
-_DECODER = json.JSONDecoder()
+MOST_KEYS = 1_000
+"""Keys of the outermost object; the wires have a few dozen."""
+LONGEST = 1 << 16
+"""Bytes of a value that decides something, and characters of a key."""
+
+Text = bytes | mmap
+"""A body: in memory, or a file's."""
+
+_CHUNK = 1 << 18
+_RUN = b"A" * 512
+"""The shortest data; a word of that length is none."""
+_DATA = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
+_MARKS = bytes(65 if byte in _DATA else 32 for byte in range(256))
+"""Turns what data consists of into an A, and all else into a space."""
+
+_SPACE = re.compile(rb"[ \t\n\r]*+")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_COLON = re.compile(rb"[ \t\n\r]*+:[ \t\n\r]*+")
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair: no character, and nothing that a model has in its name."""
+_ESCAPES = (b"\\ud", b"\\uD")
+"""How half of a surrogate pair begins where it is written as an escape; some characters do, too."""
+
 _MAXIMA = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _DECISIVE = frozenset(
     (*_MAXIMA, "model", "stream", "stream_options", "n", "background", "previous_response_id")
@@ -38,10 +64,9 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a key and its value begin in the body's text, and where the value ends."""
+    """A part of the body, in bytes."""
 
-    key: int
-    value: int
+    start: int
     end: int
 
 
@@ -49,7 +74,7 @@ class Span:
 class Asked:
     """A request's body, understood as far as it has to be."""
 
-    body: bytes
+    size: int
     model: str
     stream: bool
     max_output: int | None
@@ -57,26 +82,27 @@ class Asked:
     choices: int
     remembers: bool
     """Whether the provider adds input from earlier, which nobody sees in the body."""
-    spans: dict[str, Span]
-    options: dict[str, Any] | None
-    """`stream_options`, if there are any."""
-
-    @property
-    def asks_for_usage(self) -> bool:
-        """Whether a chat that streams is to end with an event that tells its usage."""
-        return bool((self.options or {}).get("include_usage"))
+    data_size: int
+    """How much of the body is data in base64."""
+    data_tokens: int
+    asks_for_usage: bool
+    """Whether a chat that streams is to end with an event that tells its usage."""
+    asking: str | None
+    """The `stream_options` that make it do so; None if they are there already."""
+    inside: int
+    """Where the outermost object's members begin."""
+    model_at: Span
+    options_at: Span | None
+    """Where the value of `stream_options` is, if there is one."""
+    options_whole: Span | None
+    """What to leave out so that there is none."""
 
     def input_estimate(self, context: int) -> int:
         """How many tokens the body may be, at most what the model reads at once."""
         most = context or DEFAULT_CONTEXT
         if self.remembers:
             return most
-        size, extra = len(self.body), 0
-        if b"base64" in self.body:
-            runs = [len(run[0]) for run in _DATA.finditer(self.body.decode())]
-            size -= sum(runs)
-            extra = sum(BASE64_TOKENS + run // BASE64_PER_TOKEN for run in runs)
-        estimate = -(-size // BYTES_PER_TOKEN) + extra
+        estimate = -(-(self.size - self.data_size) // BYTES_PER_TOKEN) + self.data_tokens
         return min(estimate, most) if context else estimate
 
     def output_estimate(self, most: int) -> int:
@@ -85,17 +111,18 @@ class Asked:
         return one * self.choices
 
 
-def asked(kind: Kind, body: bytes) -> Asked:
+def asked(kind: Kind, body: Text) -> Asked:
     """What `body` asks for. Raises `Unreadable`."""
     try:
-        text = body.decode()
-        values, spans = _top(text)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, Unreadable):
-            raise
+        _check_text(body)
+        members = {member.key: member for member in _members(body)}
+        values = {key: member.value(body) for key, member in members.items() if key in _DECISIVE}
+        model, stream, count = values.get("model"), values.get("stream", False), values.get("n", 1)
+    except Unreadable:
+        raise
+    except (ValueError, RecursionError):
         raise Unreadable("The body of the request is not JSON.") from None
-    model, stream, count = values.get("model"), values.get("stream", False), values.get("n", 1)
-    if not isinstance(model, str) or not model:
+    if not isinstance(model, str) or not model or _HALF.search(model):
         raise Unreadable('The body of the request names no "model".')
     if stream not in (True, False, None):
         raise Unreadable('"stream" has to be true or false.')
@@ -103,69 +130,88 @@ def asked(kind: Kind, body: bytes) -> Asked:
         raise Unreadable('"n" has to be a number from 1 to 128.')
     if kind is Kind.RESPONSES and values.get("background"):
         raise Unreadable('"background" is not offered here: nobody could count what it uses.')
-    options = values.get("stream_options")
+    given, at = values.get("stream_options"), members.get("stream_options")
+    options = given if isinstance(given, dict) else {}
+    wanted = {**options, "include_usage": True}
+    runs = list(_runs(body)) if body.find(b"base64") >= 0 else []
     return Asked(
-        body=body,
+        size=len(body),
         model=model,
         stream=bool(stream),
         max_output=_maximum(values),
         choices=count if kind is Kind.CHAT else 1,
         remembers=bool(values.get("previous_response_id") or values.get("conversation")),
-        spans=spans,
-        options=options if isinstance(options, dict) else None,
+        data_size=sum(runs),
+        data_tokens=sum(BASE64_TOKENS + run // BASE64_PER_TOKEN for run in runs),
+        asks_for_usage=bool(options.get("include_usage")),
+        asking=None if options == wanted else json.dumps(wanted),
+        inside=body.find(b"{") + 1,
+        model_at=members["model"].at,
+        options_at=at.at if at else None,
+        options_whole=at.whole if at else None,
     )
 
 
-def outgoing(request: Asked, kind: Kind, model: str, *, tells_unasked: bool = False) -> bytes:
-    """The body for the provider: the same bytes, but for two stated exceptions.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What stands instead of a part of the body."""
+
+    at: Span
+    data: bytes
+
+
+def outgoing(
+    request: Asked, kind: Kind, model: str, *, tells_unasked: bool = False
+) -> tuple[Change, ...]:
+    """What to change in the body for the provider, in order: nothing, but for two stated exceptions.
 
     An alias or a prefixed name becomes the provider's `model`, and a chat that streams asks for its
     usage, because nobody could count it otherwise; it must not where the provider `tells_unasked`.
     """
     changes: list[Change] = []
     if model != request.model:
-        span = request.spans["model"]
-        changes.append(Change(span.value, span.end, json.dumps(model)))
+        changes.append(Change(request.model_at, json.dumps(model).encode()))
     if kind is Kind.CHAT:
         changes += _unasking(request) if tells_unasked else _asking(request)
+    return tuple(sorted(changes, key=lambda change: change.at.start))
+
+
+def pieces(size: int, changes: Sequence[Change]) -> Iterator[Span | bytes]:
+    """What a body of `size` bytes consists of after `changes`: parts of it, and other bytes."""
+    at = 0
+    for change in changes:
+        yield Span(at, change.at.start)
+        yield change.data
+        at = change.at.end
+    yield Span(at, size)
+
+
+def size_after(size: int, changes: Sequence[Change]) -> int:
+    """How many bytes that is."""
+    return size + sum(len(one.data) - (one.at.end - one.at.start) for one in changes)
+
+
+def changed(body: bytes, changes: Sequence[Change]) -> bytes:
+    """`body` after `changes`."""
     if not changes:
-        return request.body
-    text = request.body.decode()
-    for change in sorted(changes, key=lambda change: change.start, reverse=True):
-        text = text[: change.start] + change.text + text[change.end :]
-    return text.encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What stands instead of a part of the text."""
-
-    start: int
-    end: int
-    text: str
+        return body
+    return b"".join(
+        body[piece.start : piece.end] if isinstance(piece, Span) else piece
+        for piece in pieces(len(body), changes)
+    )
 
 
 def _asking(request: Asked) -> list[Change]:
-    options = {**(request.options or {}), "include_usage": True}
-    if not request.stream or request.options == options:
+    if not request.stream or request.asking is None:
         return []
-    value = json.dumps(options)
-    span = request.spans.get("stream_options")
-    if span is not None:
-        return [Change(span.value, span.end, value)]
-    start = request.body.index(b"{") + 1
-    return [Change(start, start, f'"stream_options":{value},')]
+    if request.options_at is not None:
+        return [Change(request.options_at, request.asking.encode())]
+    at = Span(request.inside, request.inside)
+    return [Change(at, f'"stream_options":{request.asking},'.encode())]
 
 
 def _unasking(request: Asked) -> list[Change]:
-    span = request.spans.get("stream_options")
-    if span is None:
-        return []
-    text = request.body.decode()
-    end = WHITESPACE.match(text, span.end).end()
-    if text[end] == ",":
-        return [Change(span.key, end + 1, "")]
-    return [Change(text[: span.key].rindex(","), span.end, "")]
+    return [Change(request.options_whole, b"")] if request.options_whole else []
 
 
 def _maximum(values: dict[str, Any]) -> int | None:
@@ -176,38 +222,148 @@ def _maximum(values: dict[str, Any]) -> int | None:
     return min(max(given), MOST_TOKENS) if given else None
 
 
-def _top(text: str) -> tuple[dict[str, Any], dict[str, Span]]:
-    """The members of the outermost object and where their values stand."""
-    space = WHITESPACE.match
-    values: dict[str, Any] = {}
-    spans: dict[str, Span] = {}
-    at = space(text, 0).end()
-    if text[at : at + 1] != "{":
+# -- the outermost object --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    key: str
+    at: Span
+    """Its value."""
+    whole: Span
+    """The member with one of its commas."""
+
+    def value(self, body: Text) -> Any:
+        """Its value. Raises ValueError."""
+        if self.at.end - self.at.start > LONGEST:
+            raise Unreadable(f'"{self.key}" is longer than the {LONGEST:,} bytes that it may have.')
+        return json.loads(body[self.at.start : self.at.end])
+
+
+class _Beyond(Exception):
+    """There is more of something than any request has; the text is a sentence for the client."""
+
+
+class _Key:
+    """A key of the outermost object. It equals no other, so that none that comes twice is lost."""
+
+    __slots__ = ()
+
+
+class _Keys:
+    """Counts the keys as they come, so that they cannot fill the memory."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, _kind: type, text: object) -> _Key:
+        self._count += 1
+        if self._count > MOST_KEYS:
+            raise _Beyond(f"The body of the request has more than {MOST_KEYS:,} keys.")
+        if len(str(text)) > LONGEST:
+            raise _Beyond(f"The body of the request has a key of more than {LONGEST:,} characters.")
+        return _Key()
+
+
+def _members(body: Text) -> Iterator[_Member]:
+    """The members of the outermost object, none of them ambiguous."""
+    at = _end(_SPACE, body, 0)
+    if body[at : at + 1] != b"{":
         raise Unreadable("The body of the request is not a JSON object.")
-    at = space(text, at + 1).end()
-    if text[at : at + 1] == "}":
-        return values, spans
-    while True:
-        if text[at : at + 1] != '"':
-            raise ValueError(at)
-        begun = at
-        key, at = scanstring(text, at + 1, True)
-        at = space(text, at).end()
-        if text[at : at + 1] != ":":
-            raise ValueError(at)
-        start = space(text, at + 1).end()
-        value, at = _DECODER.raw_decode(text, start)
-        if key in values or (key not in _DECISIVE and key.lower() in _DECISIVE):
+    lengths = _lengths(body)
+    seen = set()
+    for number, length in enumerate(lengths, 1):
+        begun = _end(_SPACE, body, at + 1)
+        ended = _end(_STRING, body, begun)
+        key = json.loads(body[begun:ended])
+        if key in seen or (key not in _DECISIVE and key.lower() in _DECISIVE):
             raise Unreadable(
                 f"The body of the request is ambiguous: look at {json.dumps(key[:64])}."
             )
-        values[key], spans[key] = value, Span(begun, start, at)
-        at = space(text, at).end()
-        following = text[at : at + 1]
-        at = space(text, at + 1).end()
-        if following == "}":
-            if at != len(text):
-                raise ValueError(at)
-            return values, spans
-        if following != ",":
-            raise ValueError(at)
+        seen.add(key)
+        start = _end(_COLON, body, ended)
+        following = _end(_SPACE, body, start + length)
+        last = number == len(lengths)
+        whole = Span(at, start + length) if last else Span(begun, following + 1)
+        yield _Member(key, Span(start, start + length), whole)
+        at = following
+
+
+def _end(pattern: re.Pattern[bytes], body: Text, at: int) -> int:
+    found = pattern.match(body, at)
+    if found is None:
+        raise ValueError(at)
+    return found.end()
+
+
+def _lengths(body: Text) -> list[int]:
+    """How long the values of the outermost object are, in their order; the whole has been checked."""
+    try:
+        return _decoded(body)
+    except msgspec.DecodeError:
+        if not any(body.find(escape) >= 0 for escape in _ESCAPES):
+            raise
+        # The grammar allows half of a surrogate pair, which clients send that cut a text in two;
+        # msgspec does not.
+        return _decoded(_without_halves(body))
+
+
+def _decoded(body: Text | bytearray) -> list[int]:
+    decoder = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=_Keys())
+    try:
+        return [memoryview(raw).nbytes for raw in decoder.decode(body).values()]
+    except _Beyond as error:
+        raise Unreadable(str(error)) from None
+
+
+def _without_halves(body: Text) -> bytearray:
+    """As long and as valid as `body`, with other characters where it has surrogates."""
+    copy = bytearray(len(body))
+    at = 0
+    while at < len(body):
+        end = min(at + _CHUNK, len(body))
+        if end < len(body):
+            # Not in the middle of an escape.
+            begun = body.rfind(b"\\", end - len(_ESCAPES[0]) + 1, end)
+            end = begun if begun >= 0 else end
+        chunk = body[at:end]
+        for escape in _ESCAPES:
+            chunk = chunk.replace(escape, b"\\u0")
+        copy[at:end] = chunk
+        at = end
+    return copy
+
+
+def _chunks(body: Text) -> Iterator[bytes]:
+    return (body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK))
+
+
+def _check_text(body: Text) -> None:
+    """Raises ValueError if it is not UTF-8; msgspec looks only at what it builds."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for chunk in _chunks(body):
+        decoder.decode(chunk)
+    decoder.decode(b"", final=True)
+
+
+def _runs(body: Text) -> Iterator[int]:
+    """How long each run of data is, if it is long enough to be data."""
+    begun = 0
+    for chunk in _chunks(body):
+        marked = chunk.translate(_MARKS)
+        at = 0
+        if begun:
+            at = marked.find(b" ")
+            if at < 0:
+                begun += len(marked)
+                continue
+            if begun + at >= len(_RUN):
+                yield begun + at
+        while (start := marked.find(_RUN, at)) >= 0:
+            at = marked.find(b" ", start)
+            if at < 0:
+                break
+            yield at - start
+        begun = len(marked) - marked.rfind(b" ") - 1
+    if begun >= len(_RUN):
+        yield begun

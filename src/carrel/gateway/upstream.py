@@ -17,8 +17,10 @@ from yarl import URL
 from carrel.core.gateway import Upstream
 from carrel.core.site import Wire
 from carrel.gateway import wire
+from carrel.gateway.body import Body
 from carrel.gateway.decoding import Decoder, Unreadable
 from carrel.gateway.exchange import Exchange
+from carrel.gateway.request import Change, size_after
 from carrel.gateway.scrub import REPLACEMENT, Scrubber
 from carrel.gateway.unasked import Unasked
 from carrel.gateway.usage import Kind, Meter
@@ -65,16 +67,12 @@ class Errand:
     """Whether the client must not see the event that tells a chat's usage: it did not ask for it."""
 
 
+@dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A body that can be taken once, so that nothing keeps it while its answer comes."""
+    """A body, and what is different about it for the provider."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def take(self) -> bytes:
-        """The body; nothing the second time."""
-        body, self._body = self._body, b""
-        return body
+    body: Body
+    changes: tuple[Change, ...]
 
 
 def client(trust: ssl.SSLContext) -> aiohttp.ClientSession:
@@ -100,11 +98,14 @@ async def forward(
     answer: aiohttp.ClientResponse | None = None
     try:
         exchange.sent = True
+        headers = _headers(request, errand)
+        headers["Content-Length"] = str(size_after(outgoing.body.size, outgoing.changes))
         async with asyncio.timeout(FIRST_BYTE_SECONDS):
             answer = await session.post(
                 errand.url,
-                data=outgoing.take(),
-                headers=_headers(request, errand),
+                # From here on, nothing keeps it: its answer may take minutes.
+                data=await outgoing.body.outgoing(outgoing.changes),
+                headers=headers,
                 allow_redirects=False,
             )
         if answer.status >= 300:  # noqa: PLR2004
