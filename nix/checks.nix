@@ -62,6 +62,10 @@ let
       ${here}.workspaceBase has characters that podman or nginx would read as something else. Choose a directory without
       quotes, colons, commas, braces or wildcards in its path.
     '')
+    (must (!(site.document.network or { }) ? ca_file) ''
+      ${here}.settings.network.ca_file: on NixOS, workspaces trust whom the system trusts. Name the file in
+      security.pki.certificateFiles.
+    '')
     (must (cfg.ai.mode != "shared-keys" || cfg.ai.providers != { }) ''
       ${here}.ai.providers is empty, but ai.mode is "shared-keys". Add a provider, or set mode to "off".
     '')

@@ -153,7 +153,27 @@ let
     systemctl = "${config.systemd.package}/bin/systemctl";
     python = "${cfg.package}/libexec/carrel-python";
     gateway_config = "/etc/carrel/gateway.json";
+    # Another list is another path, and so another container.
+    ca_bundle = "${config.environment.etc."ssl/certs/ca-certificates.crt".source}";
   };
+
+  # What workspaces are told of the proxy in `settings.network`; nothing if there is none.
+  proxy =
+    let
+      network = document.network or { };
+      given = {
+        http_proxy = network.http_proxy or "";
+        https_proxy = network.https_proxy or "";
+      };
+      exceptions = lib.concatStringsSep "" (map (host: ",${host}") (network.no_proxy or [ ]));
+      told = lib.mapAttrs (
+        _: text: lib.replaceStrings [ ",@no_proxy@" ] [ exceptions ] text
+      ) facts.proxy;
+    in
+    if given.http_proxy == "" && given.https_proxy == "" then
+      { }
+    else
+      lib.filterAttrs (_: value: value != "") (fill given told);
 
   certificate =
     if cfg.sslCertificate != null then
@@ -248,6 +268,7 @@ in
     pages
     people
     places
+    proxy
     webGroup
     withGateway
     certificate

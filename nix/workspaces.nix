@@ -99,6 +99,7 @@ let
     in
     found
     // {
+      environment = found.environment // site.proxy;
       serviceName = serviceName user;
       podman = {
         user = user.account;

@@ -50,6 +50,7 @@ LAYOUT = LocalLayout(
     owner="root",
 )
 IMAGE = Image("localhost/carrel/workspace:0123456789ab", "auto", (), ())
+AUTHORITIES = "-----BEGIN CERTIFICATE-----\nwhom this machine trusts\n-----END CERTIFICATE-----\n"
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaGhhc2hoYXNo"
 
 TWO_USERS = Site(
@@ -91,6 +92,7 @@ def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.S
             SecretFile(layout.secret_key): "print-of-key",
         },
         python="/opt/carrel/bin/python",
+        authorities=AUTHORITIES,
     )
 
 
@@ -117,7 +119,7 @@ def desired(site: Site = TWO_USERS, machine: Machine = V1) -> State:
 GATEWAY_SITE = replace(TWO_USERS, ai=replace(TWO_USERS.ai, mode=AiMode.GATEWAY))
 
 
-def on_server(site: Site = GATEWAY_SITE) -> State:
+def on_server(site: Site = GATEWAY_SITE, authorities: str = AUTHORITIES) -> State:
     """The State of a site on a server."""
     layout = HostLayout()
     users = [*(user.name for user in site.users), "gateway"]
@@ -133,6 +135,7 @@ def on_server(site: Site = GATEWAY_SITE) -> State:
             SecretFile(layout.secret_key): "print-of-key",
         },
         python="/opt/carrel/bin/python",
+        authorities=authorities,
     )
     return host.state(site, around)
 

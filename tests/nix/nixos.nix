@@ -234,4 +234,5 @@ in
   };
 
   config.users.groups.nginx.gid = 60;
+  config.environment.etc."ssl/certs/ca-certificates.crt".source = "/nix/store/ca-certificates.crt";
 }

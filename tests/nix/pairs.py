@@ -27,6 +27,7 @@ HERE = "services.code-server-multi"
 ELSEWHERE = {
     "/var/lib/carrel/agent": "opencode.json is made when the system is built, and is in the Nix store",
     "/var/lib/carrel/pages": "the pages are in the Nix store",
+    "/var/lib/carrel/trust": "whom the system trusts is in the Nix store",
     "/var/lib/carrel/tls": "certificates are security.acme's, or the operator's",
     "/var/lib/carrel/nginx": "upstreams are in NixOS's own nginx.conf",
     "/var/lib/carrel/engine": "a link into the Nix store",
@@ -66,6 +67,16 @@ SITES = {
         f'{HERE} = {{ ai = {{ mode = "gateway"; providers.anthropic.apiKeyFile = "/k"; }}; '
         "settings.ai.limits.money_per_day = 5; };",
         'dan.environment.OPENROUTER_API_KEY = "/o"; eve = { passwordFile = "/e"; port = 9001; };',
+    ),
+    "a proxy and hosts without it": (
+        f'{HERE}.settings.network = {{ http_proxy = "http://proxy.example.net:3128"; '
+        'https_proxy = "http://proxy.example.net:3129"; no_proxy = [ ".example.net" "10.0.0.1" ]; };',
+        'eve.passwordFile = "/e";',
+    ),
+    "a proxy for https alone": (
+        f'{HERE} = {{ ai.mode = "gateway"; '
+        'settings.network.https_proxy = "http://proxy.example.net:3128"; };',
+        "",
     ),
     "a server of one's own and many people": (
         f'{HERE} = {{ domain = lib.mkForce "desks.example.net"; ai = {{ mode = "shared-keys"; '
@@ -143,4 +154,5 @@ def _surroundings(desks: Desks, site: Site) -> host.Surroundings:
         web_gid=NGINX_GID,
         fingerprints={r: "print" for r in references if isinstance(r, SecretFile)},
         python="/nix/store/carrel/libexec/carrel-python",
+        authorities="-----BEGIN CERTIFICATE-----",
     )

@@ -62,8 +62,11 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
         "--sdnotify=conmon",
         "-d",
         "--replace",
+        *("-e", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
         *("-e", "OPENCODE_DISABLE_AUTOUPDATE=1"),
         *("-e", "OPENCODE_DISABLE_MODELS_FETCH=1"),
+        *("-e", "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt"),
+        *("-e", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"),
         *("--env-file", "/var/lib/carrel/image/environment"),
         *("--env-file", "/var/lib/carrel/secrets/dan.env"),
         *("-u", "1000:1000"),
@@ -72,6 +75,10 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
         *("-v", "/var/lib/vscode/dan/config:/home/coder/.local/share/code-server:rw,nosuid,nodev"),
         *("-v", "/run/carrel/dan:/run/carrel:rw,nosuid,nodev"),
         *("-v", "/nix/store/carrel-agent-dan:/etc/opencode:ro,nosuid,nodev"),
+        *(
+            "-v",
+            "/nix/store/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro,nosuid,nodev",
+        ),
         *("-l", "carrel.user=dan"),
         *("-w", "/home/coder/project"),
         "--rm",
@@ -375,6 +382,11 @@ BROKEN = {
         "",
         "ai.providers.mine.models is empty",
     ),
+    "authorities that Nix does not know": (
+        f'{HERE}.settings.network.ca_file = "/etc/company.pem";',
+        "",
+        "security.pki.certificateFiles",
+    ),
     "a password in the Nix store": (
         "",
         'dan.passwordFile = "/nix/store/abc-password";',
@@ -400,7 +412,7 @@ def test_a_configuration_with_a_fault_is_told_so(tmp_path: Path, what: str) -> N
 def test_every_assertion_has_a_configuration_that_breaks_it() -> None:
     text = (ROOT / "nix/checks.nix").read_text()
     assertions = text.count("(must ") + text.count("must false")
-    assert assertions == 20
+    assert assertions == 21
     # A missing certificate can be missing in two ways, a variable's name wrong in two.
     assert len(BROKEN) == assertions + 2
 

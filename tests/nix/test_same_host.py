@@ -79,7 +79,8 @@ def _is_elsewhere(resource: Resource) -> bool:
         case Directory(path=path):
             return path.startswith(tuple(ELSEWHERE))
         case File(path=path):
-            return _unit_name(path).partition(".")[0] in OTHERWISE
+            in_store = path == LAYOUT.ca_bundle and LAYOUT.trust in ELSEWHERE
+            return in_store or _unit_name(path).partition(".")[0] in OTHERWISE
         case Bundle():
             return "carrel-certificate" in OTHERWISE
         case Unit(name=name):

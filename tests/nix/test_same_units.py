@@ -121,10 +121,12 @@ def _long(arguments: list[str]) -> list[str]:
 
 
 def _arguments(pair: Pair, user: str) -> list[str]:
-    """Ours, with the agent's configuration where NixOS has it."""
+    """Ours, with the agent's configuration and the authorities where NixOS has them."""
     (line,) = unit(pair.file(LAYOUT.drop_in(user)))["Service"]["ExecStart"]
     words = [word.replace("%%", "%").replace("$$", "$") for word in re.findall(r'"([^"]*)"', line)]
     agent = f"/nix/store/carrel-agent-{user}"
+    trusted = "/nix/store/ca-certificates.crt"
+    words = [word.replace(f"={LAYOUT.ca_bundle}:", f"={trusted}:") for word in words]
     return [word.replace(f"={LAYOUT.agent}:", f"={agent}:") for word in words]
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carrel.adapters import certificates
 from carrel.config import load, secrets
 from carrel.config.load import Faulty
-from carrel.config.template import example
+from carrel.config.template import example, network
 from carrel.core.site import (
     AiLimits,
     AiMode,
@@ -93,6 +94,31 @@ port = 8082
 
 def test_the_file_that_init_writes_is_valid(tmp_path: Path) -> None:
     assert site(tmp_path, example()).users == ()
+
+
+def test_init_writes_down_the_proxy_of_the_environment_if_workspaces_can_use_it(
+    tmp_path: Path,
+) -> None:
+    environment = {
+        "HTTPS_PROXY": "http://proxy.example.org:3128",
+        "http_proxy": "http://dan:geheim@proxy.example.org:3128",
+        "no_proxy": "localhost, .example.org",
+    }
+    text = example(network=network(environment))
+    found = site(tmp_path, text).network
+    assert (found.http_proxy, found.https_proxy) == ("", environment["HTTPS_PROXY"])
+    assert found.no_proxy == ("localhost", ".example.org")
+    assert "geheim" not in text
+    assert "# http_proxy: what your environment says cannot be used here; run a forwarder" in text
+    assert network({}) in example()
+
+
+@given(st.dictionaries(st.sampled_from(["http_proxy", "HTTPS_PROXY", "no_proxy"]), st.text()))
+def test_whatever_the_environment_says_init_writes_a_valid_file(
+    environment: dict[str, str],
+) -> None:
+    text = example(network=network(environment))
+    assert load.parse(text, Path("/carrel.toml")).users == ()
 
 
 def test_relative_paths_start_at_the_configuration(tmp_path: Path) -> None:
@@ -252,6 +278,65 @@ def test_what_config_check_accepts_as_a_key_the_gateway_reads(
     entries = secret.gateway_entries(replace(found, users=()), SecretFile(str(tmp_path / "key")))
     (tmp_path / "secrets").write_text(secrets.environment_file(entries))
     assert settings.read_secrets(str(tmp_path / "secrets")) == {"ANTHROPIC_API_KEY": "sk-1"}
+
+
+NETWORK = """
+[network]
+ca_file = "company.pem"
+http_proxy = "http://proxy.example.org:3128"
+https_proxy = "http://[2001:db8::1]:3128"
+no_proxy = ["git.example.org", ".intern.example.org", "10.0.0.1", "fd00::1", "*"]
+"""
+
+
+def test_a_way_to_the_internet_is_taken_up(tmp_path: Path) -> None:
+    authority = certificates.authority("company.example").certificate
+    (tmp_path / "company.pem").write_text(f"of the company, ä\n{authority}")
+    found = site(tmp_path, START + NETWORK).network
+    assert found.ca_file == str(tmp_path / "company.pem")
+    assert found.https_proxy == "http://[2001:db8::1]:3128"
+    assert found.no_proxy[1] == ".intern.example.org"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "not PEM", "\x80", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"],
+)
+def test_authorities_that_a_program_could_not_read_are_a_fault(
+    tmp_path: Path, content: str
+) -> None:
+    found = faults(tmp_path, START + '[network]\nca_file = "own.pem"\n', **{"own.pem": content})
+    assert list(found) == ["network.ca_file"]
+    assert "openssl x509" in found["network.ca_file"]
+
+
+def test_authorities_that_are_not_there_are_a_fault(tmp_path: Path) -> None:
+    found = faults(tmp_path, START + '[network]\nca_file = "own.pem"\n')
+    assert "no such file" in found["network.ca_file"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("https_proxy", '"proxy:3128"', "http://proxy.example.org:3128"),
+        ("https_proxy", '"https://proxy:3128"', "http://proxy.example.org:3128"),
+        ("https_proxy", '"http://dan:geheim@proxy:3128"', "a name and a password"),
+        ("http_proxy", '"http://127.0.0.1:3128"', "another machine"),
+        ("http_proxy", '"http://localhost:3128/"', "another machine"),
+        ("http_proxy", '"http://[::1]:3128"', "another machine"),
+        ("http_proxy", '"http://proxy:3128 --env=A"', "http://proxy.example.org:3128"),
+        ("no_proxy", '["10.0.0.0/8"]', "no ranges"),
+        ("no_proxy", '["a,b"]', "no ranges"),
+    ],
+)
+def test_a_proxy_that_workspaces_could_not_use_is_a_fault(
+    tmp_path: Path, key: str, value: str, words: str
+) -> None:
+    found = faults(tmp_path, f"{START}[network]\n{key} = {value}\n")
+    assert len(found) == 1
+    (text,) = found.values()
+    assert words in text
+    assert "geheim" not in text
 
 
 def test_limits_of_one_person_are_over_those_of_all(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_only_the_users_own_directories_are_mounted() -> None:
         "/var/lib/vscode/dan/config",
         "/run/carrel-local/0123abcd/users/dan",
         "/var/lib/carrel-local/sites/0123abcd/agent",
+        "/var/lib/carrel-local/sites/0123abcd/trust/ca-certificates.crt",
     ]
 
 

@@ -35,8 +35,10 @@ def mirror() -> str:
 
 def root_file_system(archive: str, world: World, line: Callable[[str], None]) -> None:
     """Write a tar archive of a minimal Debian to `archive`, as the account of `world`."""
+    bundle = world.environment.get("SSL_CERT_FILE")
+    trust = [f'--aptopt=Acquire::https::CAInfo "{bundle}"'] if bundle else []
     process.follow(
-        ["mmdebstrap", "--variant=minbase", "--mode=auto", "--include=ca-certificates",
+        ["mmdebstrap", "--variant=minbase", "--mode=auto", "--include=ca-certificates", *trust,
          SUITE, archive, mirror()],
         world,
         line,

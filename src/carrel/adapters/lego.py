@@ -30,6 +30,8 @@ class Wish:
     provider: str
     resolvers: tuple[str, ...] = ()
     authority: str = ""
+    way_out: tuple[tuple[str, str], ...] = ()
+    """Variables: whose certificates to trust, and the proxy."""
 
 
 def files(folder: str, name: str) -> tuple[str, str]:
@@ -59,7 +61,7 @@ def order(wish: Wish, folder: str, credentials: Mapping[str, str]) -> None:
 
 def _environment(wish: Wish, folder: str, credentials: Mapping[str, str]) -> Mapping[str, str]:
     trust = {"LEGO_CA_CERTIFICATES": wish.authority} if wish.authority else {}
-    return {"PATH": PATH, "HOME": str(Path(folder)), **trust, **credentials}
+    return {"PATH": PATH, "HOME": str(Path(folder)), **dict(wish.way_out), **trust, **credentials}
 
 
 def _failure(wish: Wish, output: str) -> ToolFailed:

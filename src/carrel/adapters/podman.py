@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,12 @@ class Podman:
 
     def __init__(self, world: World) -> None:
         self.world = world
+
+    def told(self, variables: Iterable[tuple[str, str]]) -> Podman:
+        """The same with more environment, for what goes out."""
+        return Podman(
+            replace(self.world, environment={**self.world.environment, **dict(variables)})
+        )
 
     def cli(
         self,

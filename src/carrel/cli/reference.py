@@ -32,8 +32,10 @@ def _configuration() -> str:
     text += "Relative paths start from the directory of the file. Unknown keys are faults.\n"
     text += _table("Top level", schema, tables)
     for where, name in (
+        ("[site]", "SiteTable"),
         ("[tls]", "TlsTable"),
         ("[image]", "ImageTable"),
+        ("[network]", "NetworkTable"),
         ("[limits] and [users.NAME.limits]", "LimitsTable"),
         ("[storage]", "StorageTable"),
         ("[local]", "LocalTable"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from carrel.adapters.process import Identity
 from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.config import load
-from carrel.config.template import example, server_example
+from carrel.config.template import example, network, server_example
 from carrel.errors import Conflict
 from carrel.operations.site import Kind
 
@@ -26,7 +27,8 @@ from carrel.operations.site import Kind
 def init(file: Path, storage: str | None, *, only_print: bool) -> None:
     """Write a commented configuration to start from."""
     make, begin = (server_example, "apply") if Kind.of(file) is Kind.HOST else (example, "up")
-    text = make(storage=storage) if storage else make()
+    out = network(os.environ)
+    text = make(storage=storage, network=out) if storage else make(network=out)
     if only_print:
         console.result(text)
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import ssl
 import tomllib
 import types
 import typing
@@ -18,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from carrel.config import ai, schema, secrets
 from carrel.config.fault import Fault
+from carrel.core import network
 from carrel.core.gateway import is_key
 from carrel.core.site import (
     EVERYONE,
@@ -27,6 +29,7 @@ from carrel.core.site import (
     ImageRecipe,
     Language,
     Limits,
+    Network,
     Password,
     PasswordHash,
     SecretFile,
@@ -209,6 +212,12 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 absolute(item) if item.endswith(".vsix") else item for item in image.extensions
             ),
         ),
+        network=Network(
+            ca_file=absolute(document.network.ca_file) if document.network.ca_file else "",
+            http_proxy=document.network.http_proxy or "",
+            https_proxy=document.network.https_proxy or "",
+            no_proxy=document.network.no_proxy,
+        ),
         ai=ai.ai(document.ai, secret),
         local_port=document.local.port,
         users=tuple(
@@ -303,6 +312,8 @@ def _secret_faults(document: schema.Document, site: Site) -> Iterator[Fault]:
         if fault is not None:
             yield fault
     yield from _key_faults(site)
+    if site.network.ca_file:
+        yield from _authority_faults("network.ca_file", site.network.ca_file)
     if site.tls.mode is TlsMode.ACME:
         yield from _acme_faults(site.tls)
     for item in site.image.extensions:
@@ -332,6 +343,25 @@ def _key_fault(where: str, key: SecretFile) -> Fault | None:
         return None
     problem = f"{key.path} has characters that no key has"
     return Fault(where, problem, "keep only the key in it, on one line")
+
+
+def _authority_faults(where: str, path: str) -> Iterator[Fault]:
+    """Whether every program will take what is in the file for certificates."""
+    try:
+        text = Path(path).read_bytes().decode("ascii", errors="replace")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        yield Fault(where, f"{path} cannot be read: {reason}", "mend the path, or its mode")
+        return
+    found = network.certificates(text)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(found))
+    except (ssl.SSLError, ValueError):
+        yield Fault(
+            where,
+            f"{path} is no list of certificates in PEM",
+            "`openssl x509 -inform DER -in FILE` turns a certificate of another form into it",
+        )
 
 
 def _acme_faults(tls: Tls) -> Iterator[Fault]:

@@ -30,6 +30,8 @@ COMMAND = re.compile(r"[A-Za-z0-9._/-]+( [A-Za-z0-9._/*=-]+)*")
 HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
 HTTPS_URL = re.compile(r"https://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
 EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
+PROXY = re.compile(r"http://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?/?")
+NO_PROXY = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\*|[0-9a-fA-F:]+")
 DNS_PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 RESOLVER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 PATH = re.compile(r"[^\x00-\x1f\x7f\"'\\$;:{}%,*?\[\]]+")
@@ -88,6 +90,24 @@ def user_name(value: str) -> str:
     return value
 
 
+def proxy(value: str) -> str:
+    """A proxy that workspaces can use: they have a loopback of their own, and could read a password."""
+    if "@" in value:
+        raise wrong(
+            "a name and a password in it could be read in every workspace",
+            "run a forwarder that has them (cntlm, px) on another machine, and name that",
+        )
+    match = PROXY.fullmatch(value)
+    if match is None:
+        raise wrong(f'"{value}" is not a proxy', 'write it like "http://proxy.example.org:3128"')
+    if match[1] in ("localhost", "[::1]") or match[1].startswith("127."):
+        raise wrong(
+            f'"{value}" is on this machine itself, where no workspace reaches it',
+            "name one on another machine",
+        )
+    return value
+
+
 def argon2_hash(value: str) -> str:
     """A hash; what is none may be a password in plain text, so no fault repeats it."""
     if not ARGON2.fullmatch(value):
@@ -131,6 +151,15 @@ Line = Annotated[
 ]
 SecureUrl = Annotated[str, matching(HTTPS_URL, "an HTTPS address", "write https://… in full")]
 Email = Annotated[str, matching(EMAIL, "an address", 'write it like "ops@example.org"')]
+Proxy = Annotated[str, AfterValidator(proxy)]
+NoProxy = Annotated[
+    str,
+    matching(
+        NO_PROXY,
+        "a host that every program understands",
+        'write "host.example.org", ".example.org" for all below it, or an address; no ranges',
+    ),
+]
 DnsProvider = Annotated[
     str, matching(DNS_PROVIDER, "a DNS provider", 'write its code in lego, like "vultr"')
 ]
@@ -184,6 +213,26 @@ class TlsTable(Strict):
     )
     certificate_file: Path | None = Field(None, description="files: the full chain, PEM")
     key_file: Path | None = Field(None, description="files: the private key, PEM")
+
+
+class NetworkTable(Strict):
+    """What stands between the site and the internet.
+
+    Workspaces, the AI gateway, `tls.mode = "acme"` and the image's build go by it. The environment of
+    whoever runs a command counts for the build alone, and for what `carrel init` writes here.
+    """
+
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file with authorities to trust, such as a company's, besides those that this "
+        "machine trusts",
+    )
+    http_proxy: Proxy | None = Field(None, description="the proxy for http addresses")
+    https_proxy: Proxy | None = Field(None, description="the proxy for https addresses")
+    no_proxy: tuple[NoProxy, ...] = Field(
+        (),
+        description="hosts that are asked without the proxy: names, .NAME for all below it, addresses",
+    )
 
 
 class ImageTable(Strict):
@@ -335,6 +384,7 @@ class Document(Strict):
     site: SiteTable = Field(default_factory=SiteTable)
     tls: TlsTable = Field(default_factory=TlsTable)
     image: ImageTable = Field(default_factory=ImageTable)
+    network: NetworkTable = Field(default_factory=NetworkTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)
     storage: StorageTable = Field(default_factory=StorageTable)
     ai: AiTable = Field(default_factory=AiTable)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from carrel.config.schema import NetworkTable
+
 TEMPLATE = """\
 # Carrel: who gets a desk, and what is on it.
 # Check this file with `carrel config check`; every key is described by `carrel config schema`.
@@ -18,6 +25,8 @@ base = "auto"                    # auto | debian | any image, e.g. codercom/code
 packages = []                    # more Debian packages, e.g. ["php-cli"]
 extensions = ["sst-dev.opencode"]  # Open VSX ids, or paths of .vsix files
 
+[network]                        # what stands between this machine and the internet
+{network}
 [limits]                         # for everybody; override one with [users.NAME.limits]
 memory = "3G"
 memory_soft = "2.5G"
@@ -45,6 +54,35 @@ mode = "gateway"                 # gateway | shared-keys | off
 """
 
 
+NETWORK = """\
+# ca_file = "/etc/ssl/company.pem"   # a company's authorities, besides those that this machine trusts
+# https_proxy = "http://proxy.example.org:3128"
+# http_proxy = "http://proxy.example.org:3128"
+# no_proxy = [".example.org"]    # what is asked without the proxy
+"""
+
+
+def network(environment: Mapping[str, str]) -> str:
+    """The table [network] of a machine whose programs are told these variables of a proxy.
+
+    Of what cannot be used it says so, without repeating it: there may be a password in it.
+    """
+    lines = []
+    for key in ("http_proxy", "https_proxy", "no_proxy"):
+        given = environment.get(key) or environment.get(key.upper()) or ""
+        value = [host.strip() for host in given.split(",")] if key == "no_proxy" else given
+        try:
+            NetworkTable.model_validate({key: value})
+        except ValidationError as error:
+            reason = (error.errors()[0].get("ctx") or {}).get("remedy", "")
+            lines.append(f"# {key}: what your environment says cannot be used here; {reason}\n")
+        else:
+            lines.append(f"{key} = {json.dumps(value)}\n")
+        if not given:
+            lines.pop()
+    return "".join(lines) or NETWORK
+
+
 LOCAL = """\
 [local]
 port = {port}                      # carrel up listens on 127.0.0.1 only
@@ -63,11 +101,19 @@ mode = "local"                   # local: Carrel's own authority, which browsers
 """
 
 
-def example(domain: str = "code.localhost", storage: str = "data", port: int = 8443) -> str:
+def example(
+    domain: str = "code.localhost",
+    storage: str = "data",
+    port: int = 8443,
+    network: str = NETWORK,
+) -> str:
     """The text of a new carrel.toml for local mode."""
-    return TEMPLATE.format(domain=domain, storage=storage, where=LOCAL.format(port=port))
+    where = LOCAL.format(port=port)
+    return TEMPLATE.format(domain=domain, storage=storage, where=where, network=network)
 
 
-def server_example(domain: str = "code.example.org", storage: str = "/var/lib/vscode") -> str:
+def server_example(
+    domain: str = "code.example.org", storage: str = "/var/lib/vscode", network: str = NETWORK
+) -> str:
     """The text of a new carrel.toml for a server."""
-    return TEMPLATE.format(domain=domain, storage=storage, where=SERVER)
+    return TEMPLATE.format(domain=domain, storage=storage, where=SERVER, network=network)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from carrel.core import names, prices
-from carrel.core.site import Ai, AiLimits, Price, Provider, Unpriced, User, WhenFull, Wire
+from carrel.core.site import Ai, AiLimits, Network, Price, Provider, Unpriced, User, WhenFull, Wire
 
 STAND_IN, STAND_IN_MODEL = "carrel", "assistant"
 """The provider and the model that answer as long as no provider is configured."""
@@ -81,6 +81,8 @@ class Gateway:
     unpriced: Unpriced = Unpriced.REFUSE
     when_full: WhenFull = WhenFull.STOP
     allow_own_keys: bool = False
+    network: Network = field(default_factory=Network)
+    """`ca_file` is the whole list of authorities here; empty: the machine's own."""
 
     def provider(self, name: str) -> Upstream | None:
         """The provider called `name`."""

@@ -81,6 +81,16 @@ class Layout(ABC):
         return f"{self.state}/agent"
 
     @property
+    def trust(self) -> str:
+        """What workspaces and the AI gateway trust."""
+        return f"{self.state}/trust"
+
+    @property
+    def ca_bundle(self) -> str:
+        """The authorities of this machine and the site's own; mounted read-only into every workspace."""
+        return f"{self.trust}/ca-certificates.crt"
+
+    @property
     def secrets(self) -> str:
         """One environment file per user, and the gateway's."""
         return f"{self.state}/secrets"

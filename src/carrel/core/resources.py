@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from graphlib import TopologicalSorter
 
-from carrel.core.site import PasswordHash, SecretFile
+from carrel.core.site import Network, PasswordHash, SecretFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,16 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The workspace image. `reference` contains the digest of everything that goes into it."""
+    """The workspace image. `reference` contains the digest of everything that goes into it.
+
+    `network` does not go into it and is never recorded: it is how the build gets out.
+    """
 
     reference: str
     base: str
     packages: tuple[str, ...]
     extensions: tuple[str, ...]
+    network: Network = field(default_factory=Network, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,18 @@ class ImageRecipe:
     extensions: tuple[str, ...] = ("sst-dev.opencode",)
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How everything of a site gets out. A proxy is an http:// address, without a name and password."""
+
+    ca_file: str = ""
+    """A PEM file with authorities to trust besides those that this machine trusts."""
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    """Hosts that are asked without the proxy: names, with a dot in front all below one, addresses."""
+
+
 class AiMode(StrEnum):
     """How a workspace reaches its AI providers."""
 
@@ -210,6 +222,7 @@ class Site:
     about: About = field(default_factory=About)
     tls: Tls = field(default_factory=Tls)
     image: ImageRecipe = field(default_factory=ImageRecipe)
+    network: Network = field(default_factory=Network)
     ai: Ai = field(default_factory=Ai)
     local_port: int = 8443
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from carrel.core import names
+from carrel.core import names, network
 from carrel.core.machine import Machine
 from carrel.core.resources import Directory, Holds, revision
 from carrel.core.site import MIB, Limits, Site, User
@@ -17,7 +17,7 @@ from carrel.core.site import MIB, Limits, Site, User
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A directory of the host inside the container."""
+    """A directory or a file of the host inside the container."""
 
     source: str
     target: str
@@ -106,6 +106,8 @@ class Placement:
     secrets_file: str
     ai: str
     """The directory with the gateway's socket for this user; used if the site has a gateway."""
+    ca_bundle: Reads | None = None
+    """The file with the authorities to trust; None: those of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +191,16 @@ def workspace(site: Site, user: User, placement: Placement, machine: Machine) ->
             Mount(placement.sockets, names.RUN),
             Mount(placement.agent, names.AGENT_CONFIG, read_only=True),
             *_ai(site, placement),
+            *_trust(placement),
         ),
         temporary=temporary(user.limits),
         environment_files=_environment_files(placement),
-        environment=(("OPENCODE_DISABLE_MODELS_FETCH", "1"), ("OPENCODE_DISABLE_AUTOUPDATE", "1")),
+        environment=(
+            ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
+            ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+            *(network.trusting(names.CA_BUNDLE) if placement.ca_bundle else ()),
+            *network.through_proxy(site.network),
+        ),
         limits=user.limits,
         enforced=machine.controllers,
         open_files=machine.open_files,
@@ -205,7 +213,7 @@ def workspace(site: Site, user: User, placement: Placement, machine: Machine) ->
             # The image has words of its own, in English; these come later and win.
             f"--i18n={names.AGENT_CONFIG}/{names.SIGN_IN_WORDS}",
         ),
-        reads=placement.reads,
+        reads=(*placement.reads, *([placement.ca_bundle] if placement.ca_bundle else [])),
         after=placement.after,
     )
 
@@ -215,6 +223,13 @@ def _ai(site: Site, placement: Placement) -> tuple[Mount, ...]:
     if not site.has_gateway:
         return ()
     return (Mount(placement.ai, names.AI_RUN, read_only=True),)
+
+
+def _trust(placement: Placement) -> tuple[Mount, ...]:
+    """The authorities of this machine in the place of the image's, which are as old as the image."""
+    if placement.ca_bundle is None:
+        return ()
+    return (Mount(placement.ca_bundle.path, names.CA_BUNDLE, read_only=True),)
 
 
 def _environment_files(placement: Placement) -> tuple[str, ...]:

@@ -206,6 +206,7 @@ class Admission:
             known.key(provider),
             kind,
             asked.stream,
+            proxy=known.proxies[provider.name],
             withhold=kind is Kind.CHAT and not (asked.asks_for_usage or provider.tells_unasked),
         )
         changes = requests.outgoing(asked, kind, chosen.model, tells_unasked=provider.tells_unasked)

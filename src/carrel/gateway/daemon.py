@@ -42,6 +42,8 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         self._opened = asyncio.Event()
+        self._trust = trust
+        self._believe(watched.known.settings.network.ca_file)
         books = Books(watched.known.settings.books, self._books_opened)
         client = upstream.client(trust)
         room = Room(str(Path(watched.known.settings.books).parent))
@@ -104,8 +106,18 @@ class Daemon:
             log.error("%s. The settings stay as they were.", error)  # noqa: TRY400
             return
         if changed:
+            self._believe(self._context.known.settings.network.ca_file)
             self._context.metrics.add("reloads_total", outcome="taken")
             log.info("new settings: %d people, %d providers", *self._counts())
+
+    def _believe(self, authorities: str) -> None:
+        """Trust these too; who is no longer in the file is trusted until the next start."""
+        if not authorities:
+            return
+        try:
+            self._trust.load_verify_locations(authorities)
+        except OSError as error:
+            log.error("%s cannot be used: %s", authorities, error.strerror or error)  # noqa: TRY400
 
     async def _look(self) -> None:
         """Listen wherever that is due, and nowhere else."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from yarl import URL
 
 from carrel.core.gateway import STAND_IN, Gateway, Person, Upstream, is_key
+from carrel.core.network import proxy_for
+from carrel.core.site import Network
 from carrel.gateway import wire
 from carrel.gateway.usage import Kind
 
@@ -38,6 +40,7 @@ class Known:
     providers: dict[str, Upstream]
     routes: dict[tuple[str, str], wire.Route]
     urls: dict[tuple[str, Kind], URL]
+    proxies: dict[str, str]
     secrets: dict[str, str] = dataclasses.field(repr=False)
 
     @staticmethod
@@ -56,6 +59,10 @@ class Known:
                 for kind in Kind
                 if wire.wire_of(kind) is provider.wire
             },
+            proxies={
+                provider.name: _proxy(settings.network, URL(provider.base_url))
+                for provider in settings.providers
+            },
             secrets=secrets,
         )
 
@@ -66,6 +73,10 @@ class Known:
     def usable(self, provider: Upstream) -> bool:
         """Whether the provider can be asked at all."""
         return not provider.needs_key or bool(self.key(provider))
+
+
+def _proxy(network: Network, url: URL) -> str:
+    return proxy_for(network, url.scheme, url.host or "")
 
 
 def mark(path: str) -> Mark:
@@ -157,19 +168,22 @@ class Watched:
     def __init__(self, file: str) -> None:
         self._file = os.path.realpath(file)
         settings = read(self._file)
-        self._marks = (mark(self._file), mark(settings.secrets))
+        self._marks = self._looked(settings)
         self.known = Known.of(settings, _secrets(settings.secrets, {}))
 
     def refresh(self) -> bool:
         """Take up what changed; whether anything did. Raises `Invalid` once, and keeps what was."""
-        marks = (mark(self._file), mark(self.known.settings.secrets))
+        marks = self._looked(self.known.settings)
         if marks == self._marks:
             return False
         self._marks = marks
         settings = read(self._file)
         self.known = Known.of(settings, _secrets(settings.secrets, self.known.secrets))
-        self._marks = (marks[0], mark(settings.secrets))
+        self._marks = (marks[0], *self._looked(settings)[1:])
         return True
+
+    def _looked(self, settings: Gateway) -> tuple[Mark, ...]:
+        return mark(self._file), mark(settings.secrets), mark(settings.network.ca_file)
 
 
 def _secrets(file: str, before: dict[str, str]) -> dict[str, str]:

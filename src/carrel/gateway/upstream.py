@@ -63,6 +63,8 @@ class Errand:
     key: str = field(repr=False)
     kind: Kind
     stream: bool
+    proxy: str = ""
+    """What to ask through; empty: nothing."""
     withhold: bool = False
     """Whether the client must not see the event that tells a chat's usage: it did not ask for it."""
 
@@ -76,7 +78,10 @@ class Outgoing:
 
 
 def client(trust: ssl.SSLContext) -> aiohttp.ClientSession:
-    """The one client of a gateway: no cookies, no proxy of the environment, no decompressing."""
+    """The one client of a gateway: no cookies, no proxy of the environment, no decompressing.
+
+    `trust` may learn of more authorities later.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=trust, ttl_dns_cache=60),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
@@ -106,6 +111,7 @@ async def forward(
                 # From here on, nothing keeps it: its answer may take minutes.
                 data=await outgoing.body.outgoing(outgoing.changes),
                 headers=headers,
+                proxy=errand.proxy or None,
                 allow_redirects=False,
             )
         if answer.status >= 300:  # noqa: PLR2004

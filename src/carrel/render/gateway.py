@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from carrel.core import gateway
 from carrel.core.gateway import Gateway
@@ -16,16 +16,16 @@ PROGRAM = "carrel.gateway"
 
 def config(site: Site, layout: Layout) -> str:
     """The text of gateway.json for a site."""
-    return document(
-        gateway.gateway(
-            site.ai,
-            site.users,
-            sockets=layout.ai_sockets,
-            admin=layout.gateway_admin,
-            books=layout.books,
-            secrets=layout.gateway_secrets,
-        )
+    settings = gateway.gateway(
+        site.ai,
+        site.users,
+        sockets=layout.ai_sockets,
+        admin=layout.gateway_admin,
+        books=layout.books,
+        secrets=layout.gateway_secrets,
     )
+    trusted = layout.ca_bundle if site.network.ca_file else ""
+    return document(replace(settings, network=replace(site.network, ca_file=trusted)))
 
 
 def document(settings: Gateway) -> str:

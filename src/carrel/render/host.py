@@ -71,6 +71,8 @@ class Surroundings:
     fingerprints: Mapping[SecretFile, str]
     python: str
     """The interpreter of our own environment, for the gateway."""
+    authorities: str = ""
+    """The certificates of the authorities to trust, PEM; empty: workspaces keep those of their image."""
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -99,6 +101,9 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(f"{layout.agent}/{names.SIGN_IN_WORDS}", ROOT, 0o644, words)
     yield File(layout.template, ROOT, 0o644, systemd.template(layout))
     yield File(layout.unit_file(names.SLICE), ROOT, 0o644, systemd.slice_())
+    if around.authorities:
+        yield Directory(layout.trust, ROOT, 0o755)
+        yield File(layout.ca_bundle, ROOT, 0o644, around.authorities)
     yield around.image
     rules = nftables.rules(around.ids[user.name].uid for user in site.users)
     yield from _addition(layout, names.FIREWALL_UNIT, systemd.firewall())
@@ -290,6 +295,7 @@ def workspace_of(site: Site, user: User, around: Surroundings) -> Workspace:
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
         ai=layout.ai_directory(user.name),
+        ca_bundle=Reads(layout.ca_bundle, around.authorities) if around.authorities else None,
     )
     return workspace.workspace(site, user, placement, around.machine)
 

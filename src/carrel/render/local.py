@@ -51,6 +51,8 @@ class Surroundings:
     fingerprints: Mapping[SecretFile, str]
     python: str
     """The interpreter of our own environment, for the gateway."""
+    authorities: str = ""
+    """The certificates of the authorities to trust, PEM; empty: workspaces keep those of their image."""
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -86,6 +88,9 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
         json.dumps(ai.agent_config(site.ai), indent=2) + "\n",
     )
     yield File(f"{layout.agent}/{names.SIGN_IN_WORDS}", owner, 0o644, sign_in.strings(site.about))
+    if around.authorities:
+        yield Directory(layout.trust, owner, 0o755)
+        yield File(layout.ca_bundle, owner, 0o644, around.authorities)
     yield around.image
 
 
@@ -178,6 +183,9 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         agent=layout.agent,
         secrets_file=layout.secrets_file(user.name),
         ai=layout.ai_directory(user.name),
+        ca_bundle=workspace.Reads(layout.ca_bundle, around.authorities)
+        if around.authorities
+        else None,
     )
     desk = workspace.workspace(site, user, placement, around.machine)
     yield Service(

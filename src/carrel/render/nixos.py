@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from carrel.core import edge, names, workspace
+from carrel.core import edge, names, network, workspace
 from carrel.core.ai import Json
 from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, server_machine
@@ -19,6 +19,7 @@ from carrel.core.site import (
     Ai,
     AiMode,
     Limits,
+    Network,
     PasswordHash,
     SecretFile,
     Site,
@@ -54,6 +55,7 @@ NUMBERS = {
 PLACES = {
     LAYOUT.pages: "@pages@",
     LAYOUT.agent: "@agent@",
+    LAYOUT.ca_bundle: "@ca_bundle@",
     LAYOUT.network: "@network@",
     LAYOUT.gateway_config: "@gateway_config@",
     "/usr/sbin/nft": "@nft@",
@@ -70,6 +72,7 @@ SITE = Site(
     users=(User(USER, PasswordHash(""), LIMITS, PORT),),
     tls=Tls(TlsMode.FILES, certificate="@certificate@", key=SecretFile("@key@")),
 )
+PROXIES = Network("", "@http_proxy@", "@https_proxy@", ("@no_proxy@",))
 IMAGE = Image(names.image_reference("@image@"), "", (), ())
 
 
@@ -82,6 +85,8 @@ SURROUNDINGS = host.Surroundings(
     web_gid=WEB,
     fingerprints={SecretFile(LAYOUT.secret_key): ""},
     python="@python@",
+    # That there are any is what counts here: the text is in the Nix store.
+    authorities="@authorities@",
 )
 
 
@@ -120,6 +125,7 @@ def facts() -> dict[str, Json]:
         "gateway_account": names.GATEWAY_ACCOUNT,
         "network": _content(found, LAYOUT.network),
         "nginx": dict(nixos_edge.parts(edge.host_edge(SITE, LAYOUT, MACHINE))),
+        "proxy": dict(network.through_proxy(PROXIES)),
         "paths": {"state": LAYOUT.state, "gateway_secrets": LAYOUT.gateway_secrets},
         "plain": _variant(SITE),
         "gateway": _variant(with_gateway),
@@ -176,7 +182,7 @@ def _account(found: State) -> Json:
 def _ours(directory: Directory) -> bool:
     """Whether the module makes it: the others hold files that are in the Nix store there."""
     elsewhere = (
-        *(LAYOUT.pages, LAYOUT.agent, LAYOUT.engine, LAYOUT.tls, LAYOUT.units),
+        *(LAYOUT.pages, LAYOUT.agent, LAYOUT.engine, LAYOUT.tls, LAYOUT.units, LAYOUT.trust),
         f"{LAYOUT.state}/nginx",
     )
     return not directory.path.startswith(elsewhere)

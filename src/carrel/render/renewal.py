@@ -5,12 +5,14 @@ Used by render.host. What they run is services.certificate.
 
 from __future__ import annotations
 
-from carrel.core import names
+from carrel.core import names, network
 from carrel.core.layout import HostLayout
 from carrel.core.resources import Bundle
 from carrel.core.site import Site, TlsMode
 from carrel.render.systemd import CONFINED, MADE_BY, quoted
 
+WAY_OUT = ("SSL_CERT_FILE", "http_proxy", "https_proxy", "no_proxy")
+"""What lego is told of the way to the internet, by variables of the unit."""
 CREDENTIALS, AUTHORITY = "dns", "authority"
 """What systemd hands to lego: the DNS provider's credentials, and the root of a private authority."""
 
@@ -95,6 +97,7 @@ def _order(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
     return f"""\
 # lego runs as nobody in particular: it sees the credentials and its own directory.
 DynamicUser=yes
+{_way_out(site, layout)}\
 StateDirectory={names.CERTIFICATE_STATE}
 StateDirectoryMode=0700
 {credentials}ExecStart={_program(python, "order", *_names(bundle), *wish)}
@@ -109,6 +112,14 @@ RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
 SystemCallErrorNumber=EPERM
 PrivateUsers=yes
 """
+
+
+def _way_out(site: Site, layout: HostLayout) -> str:
+    """The authorities of the site and its proxy, for Go programs."""
+    trusted = (("SSL_CERT_FILE", layout.ca_bundle),) if site.network.ca_file else ()
+    variables = (*trusted, *network.through_proxy(site.network))
+    told = ((name, value) for name, value in variables if name in WAY_OUT)
+    return "".join(f"Environment={quoted(f'{name}={value}')}\n" for name, value in told)
 
 
 def _copy(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:

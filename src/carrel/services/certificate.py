@@ -16,7 +16,7 @@ from carrel.config import secrets
 from carrel.errors import CarrelError
 from carrel.operations import certificate
 from carrel.operations.certificate import Offer
-from carrel.render.renewal import AUTHORITY, CREDENTIALS
+from carrel.render.renewal import AUTHORITY, CREDENTIALS, WAY_OUT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +46,7 @@ def _order(options: argparse.Namespace) -> None:
         provider=options.provider,
         resolvers=tuple(options.resolver),
         authority=str(authority) if authority.is_file() else "",
+        way_out=tuple((name, os.environ[name]) for name in WAY_OUT if name in os.environ),
     )
     text = credentials.read_text(encoding="utf-8") if credentials.is_file() else ""
     certificate.order(wish, options.folder, secrets.variables(text), _say)

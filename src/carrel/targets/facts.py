@@ -14,10 +14,11 @@ from pathlib import Path
 
 from carrel.adapters import accounts, versions
 from carrel.adapters.process import Identity
-from carrel.core import names
+from carrel.core import names, network
 from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
 from carrel.core.names import site_id
+from carrel.core.site import Network
 from carrel.core.workspace import Ids
 from carrel.errors import Missing
 
@@ -28,6 +29,15 @@ WEB_GROUPS = ("www-data", "nginx")
 """As which nginx runs: Debian's name, and everybody else's."""
 
 SUBORDINATE_IDS = 65536
+
+CA_BUNDLES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),
+    Path("/etc/ssl/ca-bundle.pem"),
+)
+"""Where Debian and NixOS, Fedora, and openSUSE keep the authorities that they trust."""
+
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -131,6 +141,43 @@ def machine(layout: LocalLayout) -> Machine:
         open_files=_at_most(open_files),
         nginx=versions.nginx(),
     )
+
+
+def authorities(site: Network, *more: str) -> str:
+    """The certificates of the authorities to trust: this machine's, the site's own, and those in `more`.
+
+    `Missing` when this machine has none: the site's own alone would make everybody else a stranger.
+    """
+    ours = next((path for path in CA_BUNDLES if path.is_file()), None)
+    if ours is None:
+        raise Missing(
+            "This machine has no list of certificate authorities, and so could not tell workspaces "
+            "whom to trust. Nothing was changed.",
+            fix="apt-get install ca-certificates",
+        )
+    files = (ours, *(Path(file) for file in (site.ca_file, *more) if file))
+    return network.bundle(path.read_text(encoding="ascii", errors="replace") for path in files)
+
+
+def build_authorities(site: Network) -> str:
+    """Those to trust in a build: also whom the operator's own environment trusts."""
+    own = os.environ.get("SSL_CERT_FILE", "")
+    return authorities(site, own if Path(own).is_file() else "")
+
+
+def way_out(site: Network, bundle: str) -> network.Variables:
+    """What a build is told so that it gets out; `bundle` is the file with what `authorities` said.
+
+    Without a proxy in the configuration, that of the operator's own environment: somebody is there,
+    waits for the build, and what comes of it does not depend on the proxy.
+    """
+    configured = network.through_proxy(site)
+    return (("SSL_CERT_FILE", bundle), *(configured or _environment()))
+
+
+def _environment() -> network.Variables:
+    given = ((name, os.environ.get(name) or os.environ.get(name.upper())) for name in PROXIES)
+    return tuple((name, value) for name, value in given if value)
 
 
 def _at_most(open_files: int) -> int:

@@ -26,7 +26,7 @@ from carrel.targets.images import Built
 RECORD = "image.json"
 
 MOUNT_POINTS = ("/dev", "/proc", "/sys", "/run", "/tmp", "/var/tmp", names.RUN, names.AGENT_CONFIG)  # noqa: S108
-MOUNTED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+MOUNTED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", names.CA_BUNDLE)
 
 
 class ImageStore:

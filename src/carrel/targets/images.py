@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -23,8 +22,9 @@ from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
 from carrel.core.names import CODER_UID, MANIFEST, image_reference
 from carrel.core.resources import Image
-from carrel.core.site import GIB, ImageRecipe
+from carrel.core.site import GIB, ImageRecipe, Network
 from carrel.errors import ConfigError, Missing
+from carrel.targets import facts
 
 PUBLISHED_BASE = "docker.io/library/debian:trixie-slim"
 PULLED = "localhost/carrel/base-pulled:trixie"
@@ -34,7 +34,7 @@ ROOM = 6 * GIB
 """The store holds the layers, the flattened image, and its copy for the account's ids."""
 
 STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)")
-CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+DIRECT = Network()
 
 Say = Callable[[str], None]
 
@@ -62,8 +62,11 @@ def context() -> Path:
     raise Missing("Carrel's own image sources are not installed.", fix="install Carrel again")
 
 
-def image(recipe: ImageRecipe) -> Image:
-    """The image of `recipe`; its tag changes with anything that goes into it."""
+def image(recipe: ImageRecipe, out: Network = DIRECT) -> Image:
+    """The image of `recipe`; its tag changes with anything that goes into it.
+
+    `out`: what the build goes by to fetch things.
+    """
     digest = hashlib.sha256()
     for path in _files(context()):
         digest.update(str(path.relative_to(context())).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -71,7 +74,7 @@ def image(recipe: ImageRecipe) -> Image:
         digest.update(Path(item).read_bytes() if item.endswith(".vsix") else item.encode())
     digest.update(repr((recipe.base, recipe.packages, recipe.extensions)).encode())
     reference = image_reference(digest.hexdigest())
-    return Image(reference, recipe.base, recipe.packages, recipe.extensions)
+    return Image(reference, recipe.base, recipe.packages, recipe.extensions, out)
 
 
 class Builder:
@@ -105,13 +108,15 @@ class Builder:
 
     def _build(self, wanted: Image, *, fresh: bool, again: bool) -> Built:
         self._check_room()
-        base = self._base(wanted.base, fresh=fresh)
-        place = f"{self._directory}/context"
+        place, trust = f"{self._directory}/context", f"{self._directory}/authorities.crt"
+        files.write(trust, facts.build_authorities(wanted.network), self._owner, 0o644)
+        podman = self._podman.told(facts.way_out(wanted.network, trust))
+        base = self._base(podman, wanted.base, fresh=fresh)
         files.remove_tree(place)
         try:
             self._fill(place, wanted)
-            self._podman.build(
-                self._arguments(wanted, base, place, fresh=fresh, again=again), self._tell
+            podman.build(
+                self._arguments(wanted, base, place, trust, fresh=fresh, again=again), self._tell
             )
         finally:
             files.remove_tree(place)
@@ -155,20 +160,20 @@ class Builder:
                 fix="free some space, then run the same command again",
             )
 
-    def _base(self, base: str, *, fresh: bool) -> str:
+    def _base(self, podman: Podman, base: str, *, fresh: bool) -> str:
         match base:
             case "debian":
-                return self._bootstrapped(fresh=fresh)
+                return self._bootstrapped(podman, fresh=fresh)
             case "auto":
-                if not fresh and self._podman.image_exists(BOOTSTRAPPED):
+                if not fresh and podman.image_exists(BOOTSTRAPPED):
                     return BOOTSTRAPPED
                 self._say("looking for a Debian base in a container registry")
-                if self._podman.pull(PUBLISHED_BASE, PULL_SECONDS):
+                if podman.pull(PUBLISHED_BASE, PULL_SECONDS):
                     return PUBLISHED_BASE
                 self._say("no registry answers: making the base from this machine's apt sources")
-                return self._bootstrapped(fresh=fresh)
+                return self._bootstrapped(podman, fresh=fresh)
             case _:
-                if self._podman.image_exists(base) or self._podman.pull(base, 15 * 60):
+                if podman.image_exists(base) or podman.pull(base, 15 * 60):
                     return base
                 raise ConfigError(
                     f"The base image {base} is not here and cannot be pulled. Nothing was changed.",
@@ -176,13 +181,13 @@ class Builder:
                     fix='check the name in image.base, or set it to "auto"',
                 )
 
-    def _bootstrapped(self, *, fresh: bool) -> str:
-        if fresh or not self._podman.image_exists(BOOTSTRAPPED):
+    def _bootstrapped(self, podman: Podman, *, fresh: bool) -> str:
+        if fresh or not podman.image_exists(BOOTSTRAPPED):
             archive = f"{self._directory}/base.tar"
             try:
                 self._say("making a minimal Debian with mmdebstrap")
-                bootstrap.root_file_system(archive, self._podman.world, self._quiet)
-                self._podman.import_archive(archive, BOOTSTRAPPED)
+                bootstrap.root_file_system(archive, podman.world, self._quiet)
+                podman.import_archive(archive, BOOTSTRAPPED)
             finally:
                 files.remove_file(archive)
         return BOOTSTRAPPED
@@ -196,15 +201,13 @@ class Builder:
                 files.copy_file(Path(item), f"{place}/vsix/{Path(item).name}", self._owner)
 
     def _arguments(
-        self, wanted: Image, base: str, place: str, *, fresh: bool, again: bool
+        self, wanted: Image, base: str, place: str, trust: str, *, fresh: bool, again: bool
     ) -> list[str]:
         ids = [item for item in wanted.extensions if not item.endswith(".vsix")]
-        bundle = next(
-            (p for p in (os.environ.get("SSL_CERT_FILE", ""), *CA_BUNDLES) if Path(p).is_file()),
-            None,
-        )
         return [
             "--network=host",
+            # Our settings of podman say no, for workspaces. No step keeps what it is told this way.
+            "--http-proxy=true",
             f"--file={place}/Containerfile",
             f"--tag={wanted.reference}",
             "--force-rm",
@@ -214,7 +217,7 @@ class Builder:
             f"--build-arg=EXTENSIONS={' '.join(ids)}",
             # A new value runs the step that fetches extensions again, and what comes after it.
             f"--build-arg=REFRESH={time.time_ns() if again else 0}",
-            *([f"--volume={bundle}:/run/carrel-build/ca.crt:ro"] if bundle else []),
+            f"--volume={trust}:/run/carrel-build/ca.crt:ro",
             place,
         ]
 

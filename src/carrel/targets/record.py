@@ -116,6 +116,9 @@ class Kept:
 
 def _plain(resource: Resource) -> dict[str, Any]:
     fields = {f.name: getattr(resource, f.name) for f in dataclasses.fields(resource)}
+    if isinstance(resource, Image):
+        # How a build gets out is no part of what was built.
+        del fields["network"]
     if isinstance(resource, Secret):
         fields["entries"] = [_plain_entry(entry) for entry in resource.entries]
     return {"kind": type(resource).__name__, **fields}

@@ -40,7 +40,7 @@ class HostImages:
         selected = self.store.selected
         if selected:
             return Image(names.image_reference(selected), "", (), ())
-        return images.image(site.image)
+        return images.image(site.image, site.network)
 
     def built(self, image: Image) -> Built | None:
         """The record of an image, if it is here."""
@@ -52,7 +52,7 @@ class HostImages:
 
     def build(self, site: Site, told: Told, *, retry: bool = False, fresh: bool = False) -> Built:
         """Build and unpack the image of the recipe; the first one is selected."""
-        image, unpacked = images.image(site.image), self.store
+        image, unpacked = images.image(site.image, site.network), self.store
         known = unpacked.get(digest_of(image.reference))
         again = fresh or (retry and known is not None and bool(known.missing_extensions))
         if known is not None and not again:

@@ -82,6 +82,7 @@ class HostTarget:
             web_gid=facts.group_id(self.layout.web_group),
             fingerprints=fingerprints(site, self.layout.secret_key, Identity.ours()),
             python=sys.executable,
+            authorities=facts.authorities(site.network),
         )
         wanted = host.state(site, around)
         if not accounts.exists(build.account):

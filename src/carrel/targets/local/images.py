@@ -37,7 +37,7 @@ class LocalImages:
 
     def wanted(self, site: Site) -> Image:
         """The image of the configuration's recipe."""
-        return images.image(site.image)
+        return images.image(site.image, site.network)
 
     def built(self, image: Image) -> Built | None:
         """The record of an image, if it is in the store."""

@@ -78,5 +78,6 @@ class LocalTarget:
             authority_copy=self.facts.authority,
             fingerprints=fingerprints(site, self.layout.secret_key, Identity.of(self.layout.owner)),
             python=sys.executable,
+            authorities=facts.authorities(site.network),
         )
         return local.state(site, around)
