@@ -95,6 +95,21 @@ let
           defaultText = literalExpression "made by Carrel";
           description = "Directory with the managed `opencode.json`, which is mounted read-only at /etc/opencode.";
         };
+        fullName = mkOption {
+          # What git reads as it stands: its quotes are around it.
+          type = types.strMatching "[^<>{}$\"\\\\`]+";
+          default = name;
+          defaultText = literalExpression "the name";
+          example = "Dan Doe";
+          description = "How git signs the user's work, unless they configure git themselves.";
+        };
+        email = mkOption {
+          type = types.strMatching facts.rules.email;
+          default = "${name}@${cfg.domain}";
+          defaultText = literalExpression ''"NAME@''${config.services.code-server-multi.domain}"'';
+          example = "dan@example.org";
+          description = "The same.";
+        };
         suspended = mkOption {
           type = types.bool;
           default = false;

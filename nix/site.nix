@@ -117,6 +117,8 @@ let
       # Everything that a placeholder of the facts may stand for.
       values = {
         user = name;
+        full_name = user.fullName;
+        inherit (user) email;
         name = document.site.name or "Carrel";
         uid = toString uid;
         first = toString first;
@@ -214,7 +216,8 @@ let
     };
     users = lib.mapAttrs (name: user: {
       password_file = user.passwordFile;
-      inherit (user) port suspended;
+      full_name = user.fullName;
+      inherit (user) port suspended email;
       limits = people.${name}.limits // {
         cpus = builtins.fromJSON (decimal people.${name}.limits.cpus);
       };

@@ -55,7 +55,8 @@ SITES = {
     "limits, a tunnel and a directory of one's own": (
         f'{HERE} = {{ workspaceBase = "/srv/desks"; memoryLimit = "1.5G"; cpuLimit = "0.75"; '
         "processLimit = 300; };",
-        'dan.port = 9000; eve = { passwordFile = "/e"; memoryLimit = "700M"; '
+        'dan = { port = 9000; fullName = "Dan Döe, jr."; email = "d@example.net"; }; '
+        'eve = { passwordFile = "/e"; memoryLimit = "700M"; '
         'memorySoftLimit = "300M"; cpuLimit = 4; };',
     ),
     "shared keys and a suspended user": (

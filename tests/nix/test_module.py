@@ -62,6 +62,8 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
         "--sdnotify=conmon",
         "-d",
         "--replace",
+        *("-e", "CARREL_EMAIL=dan@code.example.org"),
+        *("-e", "CARREL_FULL_NAME=dan"),
         *("-e", "NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"),
         *("-e", "OPENCODE_DISABLE_AUTOUPDATE=1"),
         *("-e", "OPENCODE_DISABLE_MODELS_FETCH=1"),

@@ -229,6 +229,8 @@ def _site(document: schema.Document, folder: Path) -> Site:
                 suspended=table.suspended,
                 ai_token=table.ai_token,
                 ai=ai.limits(table.ai, everyones),
+                full_name=table.full_name or name,
+                email=table.email or f"{name}@{document.domain}",
             )
             for name, table in document.users.items()
         ),

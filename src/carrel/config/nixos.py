@@ -24,6 +24,7 @@ def _rules() -> dict[str, object]:
         "user": names.USER_NAME.pattern,
         "reserved": sorted(names.RESERVED_NAMES),
         "domain": schema.DOMAIN.pattern,
+        "email": schema.EMAIL.pattern,
         "provider": schema.PROVIDER.pattern,
         "smallest_memory": schema.SMALLEST_MEMORY,
         # The pattern has escapes that only Python knows. Nix has no text with a NUL in it.

@@ -366,6 +366,8 @@ class UserTable(Strict):
         None, description="file with the password, in plain text or as an argon2 hash"
     )
     password_hash: Hash | None = Field(None, repr=False, description="the argon2 hash itself")
+    full_name: Line | None = Field(None, description="how git signs the user's work; default: NAME")
+    email: Email | None = Field(None, description="the same; default: NAME@domain")
     limits: LimitsTable = Field(default_factory=LimitsTable, description="override [limits]")
     ai: AiLimitsTable = Field(default_factory=AiLimitsTable, description="override [ai.limits]")
     port: Port | None = Field(None, description="also listen on 127.0.0.1:PORT, for an SSH tunnel")

@@ -51,6 +51,7 @@ mode = "gateway"                 # gateway | shared-keys | off
 # models = ["some-model"]
 
 # One table per person; `carrel user add NAME` writes it, with a password in secrets/NAME.
+# full_name = "…" and email = "…" in it say how git signs what they do.
 """
 
 

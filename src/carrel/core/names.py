@@ -40,6 +40,8 @@ AI_ADDRESS = "http://127.0.0.1:4141"
 """The same, for programs inside: the image's entrypoint forwards it."""
 AI_TOKEN = "CARREL_AI_TOKEN"  # noqa: S105 - the name of a variable
 """The environment variable with what the gateway knows a user by."""
+FULL_NAME, EMAIL = "CARREL_FULL_NAME", "CARREL_EMAIL"
+"""The environment variables with how git signs a user's work; the image's entrypoint reads them."""
 MANIFEST = "/opt/carrel/manifest.json"
 
 SECRET_KEY = "fingerprint.key"  # noqa: S105 - the name of a file

@@ -210,6 +210,9 @@ class User:
     ai_token: int = 1
     """Which of the tokens that the AI gateway knows the user by: another number, another token."""
     ai: AiLimits = EVERYONE
+    full_name: str = ""
+    """With `email`: how git signs what the user does, unless they say otherwise themselves."""
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,7 @@ def workspace(site: Site, user: User, placement: Placement, machine: Machine) ->
         environment=(
             ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
             ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+            *_signature(user),
             *(network.trusting(names.CA_BUNDLE) if placement.ca_bundle else ()),
             *network.through_proxy(site.network),
         ),
@@ -223,6 +224,11 @@ def _ai(site: Site, placement: Placement) -> tuple[Mount, ...]:
     if not site.has_gateway:
         return ()
     return (Mount(placement.ai, names.AI_RUN, read_only=True),)
+
+
+def _signature(user: User) -> tuple[tuple[str, str], ...]:
+    given = ((names.FULL_NAME, user.full_name), (names.EMAIL, user.email))
+    return tuple((name, value) for name, value in given if value)
 
 
 def _trust(placement: Placement) -> tuple[Mount, ...]:

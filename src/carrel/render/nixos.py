@@ -69,7 +69,7 @@ SITE = Site(
     about=About(name="@name@"),
     domain="@domain@",
     storage="@storage@",
-    users=(User(USER, PasswordHash(""), LIMITS, PORT),),
+    users=(User(USER, PasswordHash(""), LIMITS, PORT, full_name="@full_name@", email="@email@"),),
     tls=Tls(TlsMode.FILES, certificate="@certificate@", key=SecretFile("@key@")),
 )
 PROXIES = Network("", "@http_proxy@", "@https_proxy@", ("@no_proxy@",))
