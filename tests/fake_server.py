@@ -25,7 +25,7 @@ from carrel.core.resources import Certificate, Resource
 from carrel.errors import ToolFailed
 from carrel.operations import converge
 from carrel.operations.site import Opened
-from carrel.targets import disk, preflight
+from carrel.targets import disk, facts, preflight
 from carrel.targets.host.target import HostTarget
 from carrel.targets.images import Built
 from carrel.targets.protocol import Told
@@ -33,6 +33,8 @@ from carrel.targets.record import Kept
 from fake_effects import Disk, FakeAccounts, Power, Trees
 from fake_systemd import FakeSystemd
 
+AUTHORITIES = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+"""Whom the server trusts: short, because it is written hundreds of times, and nobody reads it."""
 NGINX = (1, 26, 3)
 """The version of Debian 13."""
 
@@ -61,6 +63,8 @@ class FakeServer:
         self.accounts = FakeAccounts(self.power)
         self.systemd = FakeSystemd(self.layout, folder, self.power, self.accounts)
         self.config = folder / "etc/carrel/carrel.toml"
+        self.authorities = folder / "etc/authorities.pem"
+        self.authorities.write_text(AUTHORITIES)
         self.said: list[str] = []
         self.ended_workers: set[int] = set()
         self.nginx_refuses = ""
@@ -83,6 +87,7 @@ class FakeServer:
         patch.setattr(probe, "healthy", self._answers)
         patch.setattr(probe, "port_open", lambda _: names.NGINX_UNIT in self.systemd.running)
         patch.setattr(preflight, "server", lambda _: None)
+        patch.setattr(facts, "CA_BUNDLES", (self.authorities,))
         return self
 
     def _workers(self) -> frozenset[Worker]:
@@ -111,7 +116,7 @@ class FakeServer:
         """The fingerprint of what nginx read when it was last told to."""
         read = self.systemd.running.get(names.NGINX_UNIT, ())
         found = [certificates.facts(text, text) for text in read[1:] if "BEGIN CERT" in text]
-        return next((facts.fingerprint for facts in found if facts), None)
+        return next((one.fingerprint for one in found if one), None)
 
     def _answers(self, socket: str) -> bool:
         if socket == self.layout.gateway_admin:

@@ -65,6 +65,10 @@ def mislead(server: FakeServer) -> None:
     systemd.start(unit)
 
 
+def trust(server: FakeServer) -> None:
+    server.authorities.write_text(server.authorities.read_text().replace("AAAA", "BBBB"))
+
+
 @dataclass(frozen=True)
 class Change:
     """What the server was applied with before, if at all, what then happens, and who sees to it."""
@@ -95,6 +99,7 @@ CHANGES = {
     "ACME no longer": Change(DAN + ACME, to(DAN)),
     "files instead of ACME": Change(DAN + ACME, to(DAN + FILES)),
     "retired with ACME": Change(DAN + ACME, lambda _: None, FakeServer.retire),
+    "another authority": Change(DAN, trust),
     "a unit is edited": Change(DAN, mislead),
     "it stops": Change(DAN, lambda _: None, FakeServer.down),
     "it is retired": Change(DAN, lambda _: None, FakeServer.retire),
