@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 
 from carrel.adapters import accounts, process
-from carrel.adapters.process import Identity
 from carrel.core.resources import Image
 from carrel.core.site import ImageRecipe
 from carrel.targets import facts, images
 from carrel.targets.image_store import ImageStore
-from carrel.targets.images import Builder
+from carrel.targets.images import Builder, Workshop
 from carrel.targets.local.backend import Local
 from vm import cache
 from vm.cache import say
@@ -36,8 +35,7 @@ def image_directory(target: Path) -> None:
     local = Local(layout, lambda _: None)
     if not accounts.exists(layout.account) or not local.podman.image_exists(image.reference):
         _build()
-    owner = Identity.of(layout.account)
-    builder = Builder(local.podman, f"{layout.root}/images", owner, say)
+    builder = Builder(local.podman, Workshop.of(layout), say)
     say(f"unpacking {image.reference}")
     ImageStore(str(target)).add(local.podman, builder.build(image))
 

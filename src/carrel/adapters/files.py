@@ -1,7 +1,8 @@
 """The only module that writes files: whole, synced and renamed; or not at all.
 
 No symbolic link is followed anywhere in a path, because people write into directories that Carrel
-writes next to; callers resolve the links of an operator's own paths first.
+writes next to; callers resolve the links of an operator's own paths first. What root goes by is read
+with `own_text`: it has to be root's, all the way down.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from carrel.adapters.process import Identity
-from carrel.errors import Conflict, ToolFailed
+from carrel.errors import Conflict, Refused, ToolFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,74 @@ def look(path: str) -> Found | None:
 
 def text(path: str) -> str | None:
     """The text of a file, or None if there is none."""
+    # Where somebody made a pipe instead, nobody waits for what it says.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         with _parent(path) as (parent, name):
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            handle = os.open(name, flags, dir_fd=parent)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with os.fdopen(handle, encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ToolFailed(f"{path} cannot be read.", why="it is not a file")
         return file.read()
+
+
+def own_text(path: str) -> str | None:
+    """The text of a file that we go by; `Refused` if somebody without our rights could have made it."""
+    check_own(path)
+    return text(path)
+
+
+def check_own(path: str) -> None:
+    """`Refused` if root would go by what is at `path`, and it is not root's all the way down."""
+    found = foreign(path)
+    if found is not None:
+        raise Refused(
+            f"{path} is not used. Nothing was changed.",
+            why=f"{found} is not root's alone, so that others could tell root what to do",
+            fix=f"if an earlier Carrel made it, `carrel up` takes it over; otherwise look at what is in "
+            f"it, then remove it, or keep it with: chown root:root {found} && chmod go-w {found}",
+        )
+
+
+def foreign(path: str) -> str | None:
+    """The first part of `path` that somebody else than root could replace; None if there is none.
+
+    A directory that is root's alone stays so, and each next step can only be what root put there. Who is
+    not root has no more rights than whoever made the file, and may go by it.
+    """
+    if os.geteuid() != 0:
+        return None
+    handle, walked, parts = (
+        os.open("/", os.O_PATH | os.O_CLOEXEC),
+        "",
+        PurePosixPath(path).parts[1:],
+    )
+    try:
+        for part in ("", *parts):
+            if part:
+                walked = f"{walked}/{part}"
+                deeper = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+                os.close(handle)
+                handle = deeper
+            if not _roots_alone(os.fstat(handle)):
+                return walked or "/"
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    finally:
+        os.close(handle)
+    return None
+
+
+def _roots_alone(status: os.stat_result) -> bool:
+    if status.st_uid != 0 or stat.S_ISLNK(status.st_mode):
+        return False
+    if status.st_mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode):
+        # Such as /tmp: anybody may add to it, and only root takes away what is root's.
+        return True
+    others = stat.S_IWOTH if status.st_gid == 0 else stat.S_IWOTH | stat.S_IWGRP
+    return not status.st_mode & others
 
 
 def make_directory(path: str, owner: Identity, mode: int) -> None:

@@ -142,7 +142,8 @@ class LocalLayout(Layout):
     """Where local mode keeps what it makes for one site.
 
     `root` outlives a reboot and is shared by the sites of one account; `runtime` does not outlive it.
-    `account` runs the containers and nginx; `owner` runs Carrel (root, or the same account).
+    `account` runs the containers and nginx; `owner` runs Carrel (root, or the same account). Two of them
+    share `root`: it is the owner's, and so is all that Carrel goes by; the account has parts of its own.
     """
 
     site: str
@@ -152,9 +153,57 @@ class LocalLayout(Layout):
     owner: str
 
     @property
+    def divided(self) -> bool:
+        """Whether Carrel has rights that its containers' account has not."""
+        return self.account != self.owner
+
+    @property
+    def sites(self) -> str:
+        """One directory per site below this one, and the lock of each."""
+        return f"{self.root}/sites"
+
+    @property
     def state(self) -> str:
         """The site's own directory."""
-        return f"{self.root}/sites/{self.site}"
+        return f"{self.sites}/{self.site}"
+
+    @property
+    def lock(self) -> str:
+        """Who holds it changes the site."""
+        return f"{self.sites}/{self.site}.lock"
+
+    @property
+    def home(self) -> str:
+        """The account's own: what programs keep in a home."""
+        return f"{self.root}/home" if self.divided else self.root
+
+    @property
+    def store(self) -> str:
+        """The account's own: images and containers of podman, of all its sites."""
+        return f"{self.root}/containers"
+
+    @property
+    def images(self) -> str:
+        """The records of images, and what the next one is built from."""
+        return f"{self.root}/images"
+
+    @property
+    def scratch(self) -> str:
+        """Where the account's programs may write a large file for a while."""
+        return self.home if self.divided else self.images
+
+    @property
+    def obeyed(self) -> tuple[str, ...]:
+        """What Carrel goes by: nobody else than `owner` may be able to write there.
+
+        `images` is not among them as a whole: an earlier Carrel left the directory to the account, and
+        only records that are the owner's count.
+        """
+        return (
+            self.sites, self.lock, self.state, self.journal, self.steps, self.applied,
+            self.secret_key, self.supervisor_config, self.supervisor_programs, self.logs,
+            self.run, self.supervisor_socket,
+        )  # fmt: skip
 
     @property
     def run(self) -> str:

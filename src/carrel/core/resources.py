@@ -112,6 +112,7 @@ class Secret:
 class Certificate:
     """A certificate of the local authority for `names`, with its key, in `directory`.
 
+    `owner` may read the certificate's key; the authority's stays with whoever runs Carrel.
     `public_copy` is where people find the authority's certificate, to trust it.
     """
 

@@ -21,7 +21,7 @@ def remember(target: Target, text: str) -> None:
 
 def recalled(target: Target) -> str | None:
     """The text that was brought about last, or None."""
-    return files.text(target.facts.layout.applied)
+    return files.own_text(target.facts.layout.applied)
 
 
 def forget(target: Target) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeGuard
 
+from carrel.adapters import files
 from carrel.core import guard, names
 from carrel.core.plan import Plan, diff, keep
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
@@ -85,10 +86,12 @@ def wait_for(opened: Opened, name: str) -> None:
 
 def down(target: Target, told: Told) -> Plan:
     """Stop everything of the site; files and images stay."""
-    store = target.store
-    if not store.recorded().resources:
+    if files.look(target.facts.layout.state) is None:
         return Plan()
+    store = target.store
     with store.locked():
+        if not store.recorded().resources:
+            return Plan()
         now = store.observe()
         steps = diff(now, now.without_running())
         store.apply(steps, told)
@@ -98,10 +101,12 @@ def down(target: Target, told: Told) -> Plan:
 
 def retire(target: Target, told: Told) -> Plan:
     """Take everything away that was made here, but users' data and the accounts that own them."""
-    store = target.store
-    if not store.recorded().resources:
+    if files.look(target.facts.layout.state) is None:
         return Plan()
+    store = target.store
     with store.locked():
+        if not store.recorded().resources:
+            return Plan()
         now = store.observe()
         users = frozenset(
             name for r in now.running() for name in [names.workspace_user(r.name)] if name

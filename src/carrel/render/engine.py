@@ -45,8 +45,8 @@ def storage(layout: LocalLayout) -> str:
 # Made by Carrel; changes are overwritten.
 [storage]
 driver = "overlay"
-graphroot = "{layout.root}/containers"
-rootless_storage_path = "{layout.root}/containers"
+graphroot = "{layout.store}"
+rootless_storage_path = "{layout.store}"
 runroot = "{layout.engine_runtime}/containers"
 """
 
@@ -54,9 +54,11 @@ runroot = "{layout.engine_runtime}/containers"
 def foundation(layout: LocalLayout, machine: Machine) -> Iterator[Resource]:
     """What podman needs to keep images for one account."""
     account, owner = layout.account, layout.owner
-    if account != owner:
-        yield Account(account, home=layout.root)
-    yield Directory(layout.root, account, 0o755)
+    yield Directory(layout.root, owner, 0o755)
+    if layout.divided:
+        yield Account(account, home=layout.home)
+        yield Directory(layout.home, account, 0o700)
+        yield Directory(layout.store, account, 0o700)
     yield Directory(layout.runtime, owner, 0o755)
     yield Directory(layout.engine, owner, 0o755)
     yield Directory(layout.engine_runtime, account, 0o700)
@@ -69,7 +71,7 @@ def environment(layout: LocalLayout) -> tuple[tuple[str, str], ...]:
     return (
         ("CONTAINERS_CONF", f"{layout.engine}/containers.conf"),
         ("CONTAINERS_STORAGE_CONF", f"{layout.engine}/storage.conf"),
-        ("HOME", layout.root),
+        ("HOME", layout.home),
         ("LANG", "C.UTF-8"),
         ("PATH", PATH),
         ("XDG_RUNTIME_DIR", layout.engine_runtime),

@@ -71,12 +71,13 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     account, owner = layout.account, layout.owner
     yield from engine.foundation(layout, around.machine)
-    yield Directory(f"{layout.root}/sites", owner, 0o755)
+    yield Directory(layout.sites, owner, 0o755)
     yield Directory(layout.state, owner, 0o755)
     yield Directory(layout.run, owner, 0o755)
     yield Directory(layout.sockets, account, 0o700)
     yield Directory(layout.logs, owner, 0o700)
-    yield Directory(layout.secrets, account, 0o700)
+    # The account reads what is in it, and may not put anything else there.
+    yield Directory(layout.secrets, owner, 0o711 if layout.divided else 0o700)
     yield Directory(f"{layout.state}/supervisor", owner, 0o700)
     yield Directory(layout.supervisor_programs, owner, 0o700)
     yield File(layout.supervisor_config, owner, 0o600, supervisor.main(layout))
@@ -99,7 +100,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     account, owner = layout.account, layout.owner
     settings = edge.local_edge(site, layout, around.machine)
     text = nginx.config(settings)
-    yield Directory(layout.tls, account, 0o700)
+    yield Directory(layout.tls, owner, 0o711 if layout.divided else 0o700)
     yield Certificate(
         directory=layout.tls,
         owner=account,

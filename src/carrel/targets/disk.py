@@ -93,17 +93,21 @@ def _certificate_files(certificate: Certificate) -> tuple[str, ...]:
 
 
 def _certificate_holds(certificate: Certificate) -> bool:
-    parts = [
-        files.text(f"{certificate.directory}/{name}")
-        for name in ("site.crt", "site.key", "authority.crt")
-    ]
-    chain, key, authority = parts
+    folder = certificate.directory
+    chain, authority = _own(f"{folder}/site.crt"), _own(f"{folder}/authority.crt")
+    # The account serves it, and may have it.
+    key = files.text(f"{folder}/site.key")
     if chain is None or key is None or authority is None:
         return False
     if files.text(certificate.public_copy) != authority or not certificates.fits(chain, key):
         return False
     names_fit = certificates.names_of(chain) == certificate.names
     return names_fit and certificates.days_left(chain) > RENEW_DAYS
+
+
+def _own(path: str) -> str | None:
+    """The text of a file, if nobody but us could have made it: people trust what we sign."""
+    return None if files.foreign(path) else files.text(path)
 
 
 def seen_bundle(bundle: Bundle) -> Bundle | None:
@@ -165,18 +169,18 @@ def _make_directory(directory: Directory) -> None:
 
 
 def _make_certificate(certificate: Certificate) -> None:
-    folder, owner = certificate.directory, Identity.of(certificate.owner)
+    folder, owner, ours = certificate.directory, Identity.of(certificate.owner), Identity.ours()
     domain = certificate.names[0]
-    stored = (files.text(f"{folder}/authority.crt"), files.text(f"{folder}/authority.key"))
+    stored = (_own(f"{folder}/authority.crt"), _own(f"{folder}/authority.key"))
     authority = Pair(*map(str, stored)) if all(stored) else certificates.authority(domain)
     if certificates.permitted(authority.certificate) != (domain,):
         authority = certificates.authority(domain)
     signed = certificates.site(certificate.names, authority)
-    files.write(f"{folder}/authority.key", authority.key, owner, 0o600)
-    files.write(f"{folder}/authority.crt", authority.certificate, owner, 0o644)
+    files.write(f"{folder}/authority.key", authority.key, ours, 0o600)
+    files.write(f"{folder}/authority.crt", authority.certificate, ours, 0o644)
     files.write(f"{folder}/site.key", signed.key, owner, 0o600)
-    files.write(f"{folder}/site.crt", signed.certificate, owner, 0o644)
-    files.write(certificate.public_copy, authority.certificate, Identity.ours(), 0o644)
+    files.write(f"{folder}/site.crt", signed.certificate, ours, 0o644)
+    files.write(certificate.public_copy, authority.certificate, ours, 0o644)
 
 
 def remove_certificate(certificate: Certificate | Bundle) -> None:

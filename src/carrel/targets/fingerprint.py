@@ -22,7 +22,7 @@ def fingerprints(site: Site, path: str, owner: Identity) -> Mapping[SecretFile, 
 
 def secret_key(path: str, owner: Identity) -> bytes:
     """What fingerprints and tokens are made with; a throw-away one before its directory exists."""
-    text = files.text(path)
+    text = files.own_text(path)
     if text is None:
         text = randomness.token_hex(32)
         if files.look(path.rpartition("/")[0]) is not None:

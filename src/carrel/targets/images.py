@@ -20,6 +20,7 @@ from typing import Any
 from carrel.adapters import bootstrap, files
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
+from carrel.core.layout import LocalLayout
 from carrel.core.names import CODER_UID, MANIFEST, image_reference
 from carrel.core.resources import Image
 from carrel.core.site import GIB, ImageRecipe, Network
@@ -77,13 +78,31 @@ def image(recipe: ImageRecipe, out: Network = DIRECT) -> Image:
     return Image(reference, recipe.base, recipe.packages, recipe.extensions, out)
 
 
-class Builder:
-    """Builds into the store of one account; `directory` (the account's) holds records and logs."""
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where images are built: `directory` holds the records, and is `owner`'s who goes by them.
 
-    def __init__(self, podman: Podman, directory: str, owner: Identity, say: Say) -> None:
+    `scratch` is for the account that builds: what it writes there, only its own programs read.
+    """
+
+    directory: str
+    owner: Identity
+    scratch: str
+
+    @staticmethod
+    def of(layout: LocalLayout) -> Workshop:
+        """That of the account of a layout."""
+        return Workshop(layout.images, Identity.of(layout.owner), layout.scratch)
+
+
+class Builder:
+    """Builds into the store of one account."""
+
+    def __init__(self, podman: Podman, workshop: Workshop, say: Say) -> None:
         self._podman = podman
-        self._directory = directory
-        self._owner = owner
+        self._directory = workshop.directory
+        self._owner = workshop.owner
+        self._scratch = workshop.scratch
         self._say = say
 
     def build(self, wanted: Image, *, fresh: bool = False, again: bool = False) -> Built:
@@ -126,8 +145,8 @@ class Builder:
     def built(self) -> Iterator[Built]:
         """The images that are recorded and still in the store, the newest first."""
         for path in sorted(Path(self._directory).glob("*.json"), key=_age):
-            known = Built(**json.loads(path.read_text(encoding="utf-8")))
-            if self._podman.image_exists(known.reference):
+            known = self._read(str(path))
+            if known is not None and self._podman.image_exists(known.reference):
                 yield known
 
     def prune(self) -> int:
@@ -136,7 +155,11 @@ class Builder:
             return self._podman.prune_images()
 
     def _recorded(self, reference: str) -> Built | None:
-        text = files.text(self._place(reference))
+        return self._read(self._place(reference))
+
+    def _read(self, path: str) -> Built | None:
+        # One that the account could have made up is none: another is written.
+        text = None if files.foreign(path) else files.text(path)
         return Built(**json.loads(text)) if text else None
 
     def _record(self, reference: str) -> Built:
@@ -183,7 +206,7 @@ class Builder:
 
     def _bootstrapped(self, podman: Podman, *, fresh: bool) -> str:
         if fresh or not podman.image_exists(BOOTSTRAPPED):
-            archive = f"{self._directory}/base.tar"
+            archive = f"{self._scratch}/base.tar"
             try:
                 self._say("making a minimal Debian with mmdebstrap")
                 bootstrap.root_file_system(archive, podman.world, self._quiet)

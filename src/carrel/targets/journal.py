@@ -41,11 +41,12 @@ class Journal:
     @property
     def interrupted(self) -> bool:
         """Whether a command ended before its end."""
-        return files.text(self._steps) is not None
+        return files.own_text(self._steps) is not None
 
     @property
     def _kept(self) -> Kept:
-        return Kept.of(files.text(self._path) or "").after(files.text(self._steps) or "")
+        made, since = files.own_text(self._path), files.own_text(self._steps)
+        return Kept.of(made or "").after(since or "")
 
     def note(self, step: Step) -> None:
         """A step begins (as core.intent has it), or is done."""
@@ -72,7 +73,7 @@ class Journal:
 
     def _cut(self) -> None:
         """Take away what was not written to its end: the next line would become a part of it."""
-        text = files.text(self._steps) or ""
+        text = files.own_text(self._steps) or ""
         if text and not text.endswith("\n"):
             lines = text[: text.rfind("\n") + 1]
             files.write(self._steps, lines, Identity.of(self._owner), MODE)

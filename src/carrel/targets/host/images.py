@@ -18,7 +18,7 @@ from carrel.render import engine
 from carrel.targets import facts, images
 from carrel.targets.host.backend import Host
 from carrel.targets.image_store import ImageStore, digest_of
-from carrel.targets.images import Builder, Built
+from carrel.targets.images import Builder, Built, Workshop
 from carrel.targets.protocol import Say, Told
 
 
@@ -133,5 +133,4 @@ class HostImages:
         )
 
     def _builder(self, podman: Podman) -> Builder:
-        build = facts.build_layout(self.layout)
-        return Builder(podman, f"{build.root}/images", Identity.of(build.account), self.say)
+        return Builder(podman, Workshop.of(facts.build_layout(self.layout)), self.say)

@@ -86,8 +86,14 @@ class Local:
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the site: one command at a time changes it. The journal has a place from here on."""
-        files.make_directory(self.layout.state, self._identity(self.layout.owner), 0o755)
-        return locking.alone(f"{self.layout.root}/sites/{self.layout.site}.lock")
+        owner = self._identity(self.layout.owner)
+        # An earlier Carrel left it to the account. From here on nobody else puts anything into it, and
+        # what is in it already is looked at before it counts.
+        files.make_directory(self.layout.root, owner, 0o755)
+        for path in self.layout.obeyed:
+            files.check_own(path)
+        files.make_directory(self.layout.state, owner, 0o755)
+        return locking.alone(self.layout.lock)
 
     def recorded(self) -> State:
         """What the journal says was made."""
@@ -234,9 +240,11 @@ class Local:
     def _stray_nginx(self) -> Iterator[int]:
         text = (files.text(f"{self.layout.nginx}/nginx.pid") or "").strip()
         if text.isdigit():
-            command = Path(f"/proc/{text}/cmdline")
+            # Whoever wrote the number may only mean a process of their own.
+            process = Path(f"/proc/{text}")
             with contextlib.suppress(OSError):
-                if self.layout.nginx_config.encode() in command.read_bytes():
+                its = self.layout.nginx_config.encode() in (process / "cmdline").read_bytes()
+                if its and process.stat().st_uid == self._identity(self.layout.account).uid:
                     yield int(text)
 
     def check_port(self, port: int) -> None:

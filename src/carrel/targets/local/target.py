@@ -14,7 +14,7 @@ from carrel.core.site import Site
 from carrel.render import local
 from carrel.targets import facts
 from carrel.targets.fingerprint import fingerprints
-from carrel.targets.images import Builder
+from carrel.targets.images import Builder, Workshop
 from carrel.targets.local.backend import Local
 from carrel.targets.local.facts import LocalFacts
 from carrel.targets.local.images import LocalImages
@@ -63,8 +63,7 @@ class LocalTarget:
     @property
     def builder(self) -> Builder:
         """Builds images into the account's store."""
-        owner = Identity.of(self.layout.account)
-        return Builder(self.store.podman, f"{self.layout.root}/images", owner, self.say)
+        return Builder(self.store.podman, Workshop.of(self.layout), self.say)
 
     def _build(self, image: Image) -> None:
         self.builder.build(image)
