@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sites import RealSite
 
@@ -21,6 +22,9 @@ hypothesis.settings.load_profile("carrel")
 def pytest_configure() -> None:
     # A shell has what it starts in the background ignore Ctrl-C, and so would all that we start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How fast examples are made says something of the machine, and nothing of us.
+    settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
