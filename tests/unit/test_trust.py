@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -28,9 +28,8 @@ from carrel.targets.images import Builder, Workshop
 from carrel.targets.journal import Journal
 from carrel.targets.local.backend import Local
 from fakes import FakePodman, FakeSupervisor
+from others import as_root, nobody
 from samples import IMAGE, LAYOUT, V1, desired
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be asked to trust others")
 
 THE_ACCOUNTS = {
     "home": "its programs' home",
@@ -160,27 +159,6 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> Iterator[Divided]:
     yield Divided(folder)
     os.umask(umask)
     shutil.rmtree(folder)
-
-
-def nobody(action: Callable[[], object]) -> str:
-    """What happens when the account does something: the name of an exception, or nothing."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        account = Identity.of("nobody")
-        os.setgroups([])
-        os.setgid(account.gid)
-        os.setuid(account.uid)
-        try:
-            action()
-        except BaseException as error:
-            os.write(writer, type(error).__name__.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as said:
-        text = said.read()
-    os.waitpid(child, 0)
-    return text
 
 
 @as_root

@@ -133,6 +133,38 @@ def make_directory_once(path: str, owner: Identity, mode: int) -> None:
         make_directory(path, owner, mode)
 
 
+def make_private(path: str) -> None:
+    """Make sure that `path` is a directory of ours that nobody else may enter, beside other people's.
+
+    `Conflict` if somebody else was there first: they could take away what we put into it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode=0o700)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _not_ours(path, "it is no directory that we may enter, or a symbolic link") from error
+    try:
+        status = os.fstat(handle)
+        if status.st_uid != os.geteuid():
+            raise _not_ours(
+                path, f"it belongs to uid {status.st_uid}, who could exchange what is in it"
+            )
+        if status.st_mode & 0o022:
+            raise _not_ours(path, "others may write into it")
+        os.fchmod(handle, 0o700)
+    finally:
+        os.close(handle)
+
+
+def _not_ours(path: str, why: str) -> Conflict:
+    return Conflict(
+        f"{path} is not ours alone, and is not used. Nothing was changed.",
+        why=why,
+        fix="have it removed, or set XDG_RUNTIME_DIR to a directory of your own",
+    )
+
+
 def make_link(path: str, target: str) -> None:
     """Make a symbolic link; what is there already stays as it is."""
     with _parent(path) as (parent, name), contextlib.suppress(FileExistsError):

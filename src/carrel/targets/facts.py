@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from carrel.adapters import accounts, versions
+from carrel.adapters import accounts, files, versions
 from carrel.adapters.process import Identity
 from carrel.core import names, network
 from carrel.core.layout import HostLayout, LocalLayout
@@ -20,13 +20,16 @@ from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
 from carrel.core.names import site_id
 from carrel.core.site import Network
 from carrel.core.workspace import Ids
-from carrel.errors import Missing
+from carrel.errors import Conflict, Missing
 
 ACCOUNT = "carrel-local"
 """Whom local mode becomes when root runs it: containers are rootless everywhere."""
 
 WEB_GROUPS = ("www-data", "nginx")
 """As which nginx runs: Debian's name, and everybody else's."""
+
+SHARED = "/tmp"  # noqa: S108 - what is below it is looked at first
+"""Where there is a directory for those whom no login session gave one."""
 
 SUBORDINATE_IDS = 65536
 
@@ -55,7 +58,7 @@ def layout(config: Path) -> LocalLayout:
             owner=me.name,
         )
     data = os.environ.get("XDG_DATA_HOME") or f"{me.home}/.local/share"
-    session = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/carrel-{me.uid}"  # noqa: S108
+    session = _session(me)
     return LocalLayout(
         site,
         root=os.path.realpath(f"{data}/carrel"),
@@ -63,6 +66,23 @@ def layout(config: Path) -> LocalLayout:
         account=me.name,
         owner=me.name,
     )
+
+
+def _session(me: Identity) -> str:
+    """A directory of this account's own that does not outlive a reboot."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not given:
+        made = f"{SHARED}/carrel-{me.uid}"
+        files.make_private(made)
+        return made
+    owner = Path(given).stat().st_uid if Path(given).exists() else me.uid
+    if owner != me.uid:
+        raise Conflict(
+            f"XDG_RUNTIME_DIR is {given}, which belongs to uid {owner}. Nothing was changed.",
+            why="they could exchange what is in it; su(1) leaves it like this",
+            fix="unset XDG_RUNTIME_DIR, or sign in as the account itself",
+        )
+    return given
 
 
 def host_layout(config: Path) -> HostLayout:
