@@ -10,12 +10,13 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from carrel.adapters import accounts
 from carrel.adapters.process import Identity
+from carrel.core.ids import Spans
 
 
 class Crash(BaseException):
@@ -108,13 +109,13 @@ class FakeAccounts:
     """Accounts that are only known here; files belong to whoever runs the test, for all of them."""
 
     NAMES = (
-        "exists", "create", "subordinate_ids", "remove", "first_subordinate_id",
-        "next_subordinate_id", "free_ids", "add_subordinate_ids",
+        "exists", "create", "subordinate_ids", "remove", "spans",
+        "next_subordinate_id", "nobody_has", "is_free", "free_ids", "add_subordinate_ids",
     )  # fmt: skip
 
     def __init__(self, power: Power) -> None:
         self._power = power
-        self.ranges: dict[str, tuple[int, int] | None] = {}
+        self.ranges: dict[str, Spans] = {}
 
     def exists(self, name: str) -> bool:
         return name in self.ranges
@@ -124,33 +125,51 @@ class FakeAccounts:
         assert home == "/nonexistent"
         assert uid == os.geteuid()
         self._power.spend()
-        self.ranges[name] = None
+        self.ranges[name] = Spans()
 
     def remove(self, name: str) -> None:
         self._power.spend()
         self.ranges.pop(name, None)
 
-    def subordinate_ids(self, name: str) -> int:
-        found = self.ranges.get(name)
-        return found[1] if found else 0
+    def spans(self, name: str) -> Spans:
+        return self.ranges.get(name, Spans())
 
-    def first_subordinate_id(self, name: str) -> int | None:
-        found = self.ranges.get(name)
-        return found[0] if found else None
+    def subordinate_ids(self, name: str) -> int:
+        found = self.spans(name)
+        return min(sum(count for _, count in half) for half in (found.users, found.groups))
+
+    def _taken(self) -> list[tuple[int, int]]:
+        return [span for found in self.ranges.values() for span in (*found.users, *found.groups)]
 
     def next_subordinate_id(self) -> int:
-        return max((sum(r) for r in self.ranges.values() if r), default=accounts.FIRST_ID)
+        return max(map(sum, self._taken()), default=accounts.FIRST_ID)
 
-    def free_ids(self) -> Iterator[int]:
+    def nobody_has(self, first: int, count: int) -> bool:
+        return all(first >= start + n or first + count <= start for start, n in self._taken())
+
+    def is_free(self, number: int) -> bool:
+        return number == os.geteuid()
+
+    def free_ids(self, but: Collection[int]) -> Iterator[int]:
+        assert not but or os.geteuid() in but
         return itertools.repeat(os.geteuid())
 
     def add_subordinate_ids(self, name: str, count: int, first: int | None = None) -> None:
-        assert self.ranges[name] is None
         assert first is not None
-        taken = [r for r in self.ranges.values() if r]
-        assert all(first >= start + n or first + count <= start for start, n in taken), "overlap"
-        self._power.spend()
-        self.ranges[name] = (first, count)
+        had, new = self.ranges[name], ((first, count),)
+        assert had.users in ((), new), "there is another range already"
+        assert had.groups == ()
+        others = [s for other in self.ranges for s in self._spans_but(other, name)]
+        assert all(first >= start + n or first + count <= start for start, n in others), "overlap"
+        # usermod writes one file after the other.
+        for half in (Spans(new, ()), Spans(new, new)):
+            if len(half.groups) > len(had.groups) or not had.users:
+                self._power.spend()
+                self.ranges[name] = half
+
+    def _spans_but(self, other: str, name: str) -> tuple[tuple[int, int], ...]:
+        found = self.ranges[other]
+        return () if other == name else (*found.users, *found.groups)
 
     def identity(self, name: str) -> Identity:
         if name not in {"root", *self.ranges}:

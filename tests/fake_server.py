@@ -19,6 +19,7 @@ from carrel.adapters import accounts, certificates, files, nginx, probe, systemd
 from carrel.adapters.process import Identity
 from carrel.adapters.workers import Worker
 from carrel.core import names
+from carrel.core.ids import Spans
 from carrel.core.layout import HostLayout
 from carrel.core.plan import sentence
 from carrel.core.resources import Certificate, Resource
@@ -205,7 +206,7 @@ class Saved:
     """A FakeServer at one moment."""
 
     place: Path
-    ranges: dict[str, tuple[int, int] | None]
+    ranges: dict[str, Spans]
     memory: dict[str, Any]
 
 

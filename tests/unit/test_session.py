@@ -40,13 +40,18 @@ def test_it_is_made_for_nobody_else_and_may_be_there(shared: Path) -> None:
     assert (path / "socket").exists()
 
 
+def open_to_others(path: Path, mode: int) -> None:
+    path.mkdir()
+    path.chmod(mode)
+
+
 PLANTED: dict[str, Callable[[Path], object]] = {
     "a file": lambda path: path.write_text(""),
     "a pipe": os.mkfifo,
     "a link to a directory": lambda path: path.symlink_to("/tmp"),
     "a link to nothing": lambda path: path.symlink_to("/nonexistent"),
-    "a directory that others may write to": lambda path: (path.mkdir(), path.chmod(0o777)),
-    "a directory that a group may write to": lambda path: (path.mkdir(), path.chmod(0o770)),
+    "a directory that others may write to": lambda path: open_to_others(path, 0o777),
+    "a directory that a group may write to": lambda path: open_to_others(path, 0o770),
 }
 
 

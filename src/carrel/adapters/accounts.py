@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from carrel.adapters import process
 from carrel.adapters.process import World
+from carrel.core.ids import Spans
 
 WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
 FIRST_ID = 1_000_000
 """Well above what useradd hands out by itself (100000 to 600100000 upwards from the bottom)."""
+
+SUBUID, SUBGID = "/etc/subuid", "/etc/subgid"
 
 FIRST_SYSTEM_ID, LAST_SYSTEM_ID = 100, 999
 """Debian's range for system accounts (adduser.conf, login.defs)."""
@@ -41,7 +44,7 @@ def subordinate_ids(name: str) -> int:
     """How many subordinate user ids the account has, if it has as many group ids; else the less."""
     return min(
         sum(count for owner, _, count in _ranges(file) if owner == name)
-        for file in ("/etc/subuid", "/etc/subgid")
+        for file in (SUBUID, SUBGID)
     )
 
 
@@ -51,38 +54,54 @@ def remove(name: str) -> None:
         process.run(["userdel", name], WORLD)
 
 
-def first_subordinate_id(name: str) -> int | None:
-    """The first id of the account's range, or None when it has none or several."""
-    starts = {
-        start
-        for file in ("/etc/subuid", "/etc/subgid")
-        for owner, start, _ in _ranges(file)
-        if owner == name
-    }
-    return starts.pop() if len(starts) == 1 else None
+def spans(name: str) -> Spans:
+    """The ranges of the account, in the order in which they are listed."""
+    users, groups = (
+        tuple((start, count) for owner, start, count in _ranges(file) if owner == name)
+        for file in (SUBUID, SUBGID)
+    )
+    return Spans(users, groups)
 
 
 def next_subordinate_id() -> int:
     """The first id after all ranges that anybody has."""
-    taken = [
-        start + length
-        for file in ("/etc/subuid", "/etc/subgid")
-        for _, start, length in _ranges(file)
-    ]
+    taken = [start + length for file in (SUBUID, SUBGID) for _, start, length in _ranges(file)]
     return max([FIRST_ID, *taken])
 
 
-def free_ids() -> Iterator[int]:
-    """System ids that neither an account nor a group has, the highest first, as useradd takes them."""
-    taken = {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
+def nobody_has(first: int, count: int) -> bool:
+    """Whether none of the subordinate ids from `first` belongs to anybody."""
+    spans = [span for file in (SUBUID, SUBGID) for _, *span in _ranges(file)]
+    return all(first >= start + length or first + count <= start for start, length in spans)
+
+
+def is_free(number: int) -> bool:
+    """Whether neither an account nor a group has this id."""
+    return number not in _taken()
+
+
+def _taken() -> set[int]:
+    return {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
+
+
+def free_ids(but: Collection[int] = ()) -> Iterator[int]:
+    """System ids that no account, no group and none of `but` has, the highest first, as useradd does."""
+    taken = _taken() | {*but}
     return (number for number in range(LAST_SYSTEM_ID, FIRST_SYSTEM_ID, -1) if number not in taken)
 
 
 def add_subordinate_ids(name: str, count: int, first: int | None = None) -> None:
-    """Give the account `count` ids, from `first` or that nobody has; users' and groups' alike."""
+    """Give the account `count` ids, from `first` or that nobody has; users' and groups' alike.
+
+    What it has of them already, stays: an interruption may have left one half.
+    """
     start = next_subordinate_id() if first is None else first
-    span = f"{start}-{start + count - 1}"
-    process.run(["usermod", f"--add-subuids={span}", f"--add-subgids={span}", name], WORLD)
+    had, wanted = spans(name), f"{start}-{start + count - 1}"
+    options = [
+        *([] if (start, count) in had.users else [f"--add-subuids={wanted}"]),
+        *([] if (start, count) in had.groups else [f"--add-subgids={wanted}"]),
+    ]
+    process.run(["usermod", *options, name], WORLD)
 
 
 def _ranges(file: str) -> list[tuple[str, int, int]]:

@@ -43,6 +43,16 @@ def look(path: str) -> Found | None:
     return Found(status.st_uid, stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode))
 
 
+def owners(path: str) -> frozenset[int]:
+    """The ids to which a directory belongs, and what is directly in it; none where there is none."""
+    try:
+        with _parent(f"{path}/*") as (directory, _):
+            inside = [entry.stat(follow_symlinks=False) for entry in os.scandir(directory)]
+            return frozenset(status.st_uid for status in (os.fstat(directory), *inside))
+    except (FileNotFoundError, NotADirectoryError, ToolFailed):
+        return frozenset()
+
+
 def text(path: str) -> str | None:
     """The text of a file, or None if there is none."""
     # Where somebody made a pipe instead, nobody waits for what it says.

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from carrel.core import guard, names
 from carrel.core.plan import diff
-from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit, key
+from carrel.core.resources import (
+    Account,
+    Directory,
+    Holds,
+    Resource,
+    Secret,
+    Service,
+    State,
+    Unit,
+    key,
+)
 from carrel.core.site import Site
 from carrel.errors import CarrelError
 from carrel.targets.protocol import Target, Told
@@ -22,7 +32,7 @@ def kept(target: Target, name: str) -> bool:
 
 
 def delete(target: Target, name: str, data: str, told: Told) -> None:
-    """Stop a user's workspace and delete `data`; on a server also the account, which owned nothing else.
+    """Stop a user's workspace and delete `data`; on a server also the account, if it owned nothing else.
 
     The site is held. Raises if it cannot be done; it stays promised then.
     """
@@ -30,7 +40,16 @@ def delete(target: Target, name: str, data: str, told: Told) -> None:
     store.journal.doom(name, data)
     now = store.observe()
     doomed = frozenset(r.path for r in now if isinstance(r, Directory) and _below(r, data))
-    steps = diff(now, State.of(r for r in now if not _goes(r, name, doomed)))
+    # Who gets its id next must not get files with it. A disk that is not there may come back.
+    data_of = (r for r in store.recorded() if isinstance(r, Directory) and r.holds is Holds.DATA)
+    mine = (r for r in data_of if r.owner == names.account(name))
+    left = [r.path for r in mine if not _below(r, data)]
+    if left:
+        target.say(
+            f"the account of {name} stays: {left[0]} was theirs too, when the data was there"
+        )
+    gone = frozenset() if left else frozenset({names.account(name)})
+    steps = diff(now, State.of(r for r in now if not _goes(r, name, doomed | gone)))
     guard.check(steps, may_stop=frozenset({name}), may_delete=doomed)
     store.apply(steps, told)
     store.journal.deleted(name)
@@ -52,10 +71,11 @@ def _goes(resource: Resource, user: str, doomed: frozenset[str]) -> bool:
     match resource:
         case Service(name=name) | Unit(name=name):
             return names.workspace_user(name) == user
-        case Directory(path=path):
-            return path in doomed
-        case Account(name=name):
-            return name == names.account(user)
+        case Directory(path=identity) | Account(name=identity):
+            return identity in doomed
+        case Secret(path=path, owner=owner):
+            # It would be of whoever gets the account's id.
+            return owner == names.account(user) and path.endswith(f"/{names.secrets_name(user)}")
         case _:
             return False
 

@@ -46,7 +46,7 @@ def _seen_account(account: Account) -> Account | None:
     return replace(
         now,
         uid=Identity.of(account.name).uid,
-        first_subordinate_id=accounts.first_subordinate_id(account.name),
+        first_subordinate_id=accounts.spans(account.name).first,
     )
 
 
@@ -152,7 +152,9 @@ def unmade(before: Resource, after: Resource) -> Resource:
 def _make_account(account: Account) -> None:
     if not accounts.exists(account.name):
         accounts.create(account.name, account.home, account.uid)
-    if accounts.subordinate_ids(account.name) < account.subordinate_ids:
+    few = accounts.subordinate_ids(account.name) < account.subordinate_ids
+    first = account.first_subordinate_id
+    if few or (first is not None and accounts.spans(account.name).first != first):
         accounts.add_subordinate_ids(
             account.name, account.subordinate_ids, account.first_subordinate_id
         )

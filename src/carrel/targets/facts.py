@@ -15,9 +15,11 @@ from pathlib import Path
 from carrel.adapters import accounts, files, versions
 from carrel.adapters.process import Identity
 from carrel.core import names, network
+from carrel.core.ids import SUBORDINATE_IDS
 from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
 from carrel.core.names import site_id
+from carrel.core.resources import Account, Directory, Holds, State
 from carrel.core.site import Network
 from carrel.core.workspace import Ids
 from carrel.errors import Conflict, Missing
@@ -30,8 +32,6 @@ WEB_GROUPS = ("www-data", "nginx")
 
 SHARED = "/tmp"  # noqa: S108 - what is below it is looked at first
 """Where there is a directory for those whom no login session gave one."""
-
-SUBORDINATE_IDS = 65536
 
 CA_BUNDLES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),
@@ -107,19 +107,61 @@ def build_layout(layout: HostLayout) -> LocalLayout:
     )
 
 
-def ids(users: Iterable[str]) -> Mapping[str, Ids]:
-    """The ids of each user's account: those it has, or the next that nobody has."""
-    free = accounts.free_ids()
-    first = accounts.next_subordinate_id()
+def ids(users: Iterable[str], recorded: State, storage: str) -> Mapping[str, Ids]:
+    """The ids of each user's account: those it has, or the next that nobody has.
+
+    Nor had: files of somebody who is gone may still be where the journal (`recorded`) says that Carrel
+    put them, or in `storage`.
+    """
+    people = [names.account(user) for user in users]
+    before = {r.name: r for r in recorded if isinstance(r, Account)}
+    free = accounts.free_ids(_owners(before.values(), recorded, storage))
+    starts = [a.first_subordinate_id for a in before.values() if a.first_subordinate_id is not None]
+    first = max([accounts.next_subordinate_id(), *(start + SUBORDINATE_IDS for start in starts)])
     found = {}
-    for user in users:
-        name = names.account(user)
-        start = accounts.first_subordinate_id(name)
+    for name in people:
+        own, start = before.get(name), _range(name)
+        if start is None and own is not None and own.first_subordinate_id is not None:
+            # It was promised, or somebody removed the account; the files are theirs.
+            promised = own.first_subordinate_id
+            start = promised if accounts.nobody_has(promised, SUBORDINATE_IDS) else None
         if start is None:
             start, first = first, first + SUBORDINATE_IDS
-        uid = Identity.of(name).uid if accounts.exists(name) else next(free)
-        found[user] = Ids(uid, start)
+        if accounts.exists(name):
+            uid: int | None = Identity.of(name).uid
+        elif own is not None and own.uid is not None and accounts.is_free(own.uid):
+            uid = own.uid
+        else:
+            uid = next(free, None)
+        if uid is None:
+            raise Conflict(
+                f"There is no system id left for the account {name}. Nothing was changed.",
+                why="all from 101 to 999 are taken, or files of somebody who is gone have them",
+                fix="remove accounts, or with `carrel user remove --delete-data` what they left",
+            )
+        found[name.removeprefix(names.account(""))] = Ids(uid, start)
     return found
+
+
+def _range(account: str) -> int | None:
+    spans = accounts.spans(account)
+    start = spans.begun if spans.first is None else spans.first
+    if start is None and spans:
+        raise Conflict(
+            f"The subordinate ids of {account} cannot be used. Nothing was changed.",
+            why=f"the first range of it has to be the same in {accounts.SUBUID} and "
+            f"{accounts.SUBGID}, with {SUBORDINATE_IDS} ids: the container's files are mapped by it",
+            fix=f"remove or move the other lines of {account} in both files",
+        )
+    return start
+
+
+def _owners(gone: Iterable[Account], recorded: State, storage: str) -> frozenset[int]:
+    """The ids that files may have: of accounts that were made, and of what is where data was put."""
+    data = [r.path for r in recorded if isinstance(r, Directory) and r.holds is Holds.DATA]
+    places = {storage, *(path.rpartition("/")[0] for path in data)}
+    known = {account.uid for account in gone if account.uid is not None}
+    return frozenset(known | {uid for place in places for uid in files.owners(place)})
 
 
 def group_id(name: str) -> int:

@@ -78,7 +78,11 @@ class HostTarget:
             image=image,
             image_directory=self.images.store.path(digest_of(image.reference)),
             # The gateway's comes last: it needs no range, and moves nobody's.
-            ids=facts.ids([*(user.name for user in site.users), names.GATEWAY]),
+            ids=facts.ids(
+                [*(user.name for user in site.users), names.GATEWAY],
+                self.store.recorded(),
+                site.storage,
+            ),
             web_gid=facts.group_id(self.layout.web_group),
             fingerprints=fingerprints(site, self.layout.secret_key, Identity.ours()),
             python=sys.executable,
