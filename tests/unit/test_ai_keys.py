@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from carrel.adapters.process import Identity
 from carrel.config import secrets
+from carrel.core.layout import LocalLayout
 from carrel.core.resources import Entry, Form, Token
 from carrel.core.site import SecretFile
 from carrel.errors import ConfigError
@@ -43,7 +45,9 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalTar
     (tmp_path / "carrel.toml").write_text(CONFIG)
     (tmp_path / "ada").write_text("open sesame\n")
     umask = os.umask(0o022)
-    yield LocalTarget.of(tmp_path / "carrel.toml", lambda _: None)
+    me = Identity.ours().name
+    layout = LocalLayout("s", f"{tmp_path}/lib", f"{tmp_path}/run", me, me)
+    yield LocalTarget(tmp_path / "carrel.toml", layout, lambda _: None)
     os.umask(umask)
 
 

@@ -13,6 +13,7 @@ from carrel.adapters.process import Identity
 from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.config import load
+from carrel.config.exposure import exposed
 from carrel.config.template import example, network, server_example
 from carrel.errors import Conflict
 from carrel.operations.site import Kind
@@ -63,6 +64,8 @@ def check(file: Path, *, as_json: bool) -> None:
         console.result_json([])
     else:
         console.result(f"{file} is in order: {site.domain}, {len(site.users)} users.")
+    for shortfall in exposed(site, file):
+        console.warning(str(shortfall))
 
 
 @config.command()

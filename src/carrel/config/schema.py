@@ -365,7 +365,12 @@ class UserTable(Strict):
     password_file: Path | None = Field(
         None, description="file with the password, in plain text or as an argon2 hash"
     )
-    password_hash: Hash | None = Field(None, repr=False, description="the argon2 hash itself")
+    password_hash: Hash | None = Field(
+        None,
+        repr=False,
+        description="the argon2 hash itself, which is as good as the password: this file must then be "
+        "for its owner alone (mode 0600); a password_file may hold a hash, too",
+    )
     full_name: Line | None = Field(None, description="how git signs the user's work; default: NAME")
     email: Email | None = Field(None, description="the same; default: NAME@domain")
     limits: LimitsTable = Field(default_factory=LimitsTable, description="override [limits]")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from carrel.doctor.finding import Finding, skipped, well
+from carrel.config.exposure import exposed
+from carrel.doctor.finding import Finding, ill, skipped, well
 from carrel.doctor.subject import Subject
 
 
@@ -14,5 +15,11 @@ def check(subject: Subject) -> Iterator[Finding]:
     opened.target.facts.check(opened.site, opened.machine)
     found = subject.look.versions().items()
     yield well("kernel and tools: " + ", ".join(f"{name} {version}" for name, version in found))
-    for shortfall in opened.shortfalls():
+    for shortfall in opened.target.facts.shortfalls(opened.site, opened.machine):
         yield skipped(shortfall.problem, why=f"what holds instead: {shortfall.fallback}")
+    for secret in exposed(opened.site, opened.target.config):
+        yield ill(
+            secret.problem,
+            why="of its mode, and those of the directories above",
+            fix=secret.fallback,
+        )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from carrel.config import load
+from carrel.config.exposure import exposed
 from carrel.core.machine import Machine, Shortfall
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
@@ -141,8 +142,9 @@ class Opened:
         return self.target.desired(self.site, self.machine, self.image)
 
     def shortfalls(self) -> tuple[Shortfall, ...]:
-        """What this machine cannot keep of the configuration."""
-        return self.target.facts.shortfalls(self.site, self.machine)
+        """What this machine cannot keep of the configuration, and secrets that are none."""
+        found = self.target.facts.shortfalls(self.site, self.machine)
+        return (*found, *exposed(self.site, self.target.config))
 
     def built(self) -> Built | None:
         """The site's image, if it is there."""
