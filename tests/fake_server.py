@@ -131,7 +131,9 @@ class FakeServer:
     def shelve(self, digest: str) -> None:
         """An image, as `carrel image load` leaves it; the first one is selected."""
         place = Path(self.layout.images) / digest
-        (place / "rootfs/etc").mkdir(parents=True)
+        (place / "closed/rootfs/etc").mkdir(parents=True)
+        (place / "closed").chmod(0o700)
+        (place / "rootfs").symlink_to("closed/rootfs")
         (place / "environment").write_text("LANG=C.UTF-8\n")
         built = Built(names.image_reference(digest), 1, {})
         (place / "image.json").write_text(json.dumps(asdict(built)))

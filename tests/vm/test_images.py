@@ -105,7 +105,7 @@ def test_everybody_moves_to_another_image_one_after_the_other_and_back(
     server.run(
         f"""
         mkdir {SHELF}/{COPY}
-        cp --archive --link {SHELF}/{at_first}/rootfs {SHELF}/{COPY}/
+        cp --archive --link {SHELF}/{at_first}/closed {SHELF}/{at_first}/rootfs {SHELF}/{COPY}/
         echo second >{SHELF}/{COPY}/rootfs{MARK}
         cp {SHELF}/{at_first}/environment {SHELF}/{COPY}/
         sed 's/{at_first}/{COPY}/' {SHELF}/{at_first}/image.json >{SHELF}/{COPY}/image.json

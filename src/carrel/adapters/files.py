@@ -189,6 +189,12 @@ def replace_link(path: str, target: str) -> None:
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
+def move(path: str, target: str) -> None:
+    """Give a file or a directory another place in the same file system, in one step."""
+    with _parent(path) as (parent, name), _parent(target) as (other, new):
+        os.rename(name, new, src_dir_fd=parent, dst_dir_fd=other)
+
+
 def write(path: str, content: str, owner: Identity, mode: int) -> None:
     """Replace the file at `path`; a reader sees the old text or the new, also after a crash."""
     with _parent(path) as (parent, name):

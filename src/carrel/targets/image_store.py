@@ -1,9 +1,13 @@
 """The images of a server: one unpacked root file system per version, and which of them is in use.
 
-    DIGEST/rootfs/        what containers see; owned by the container's ids, mounted with a map
+    DIGEST/closed/rootfs/ what containers see; owned by the container's ids, mounted with a map
+    DIGEST/rootfs         a link to it: where units find it
     DIGEST/environment    the image's variables, for podman's --env-file
     DIGEST/image.json     the record; written last, so a directory without it is not an image
     selected, previous    the digest in use, and the one to go back to
+
+Nobody but root enters `closed`: owners and rights in an image are meant for containers. Outside, a
+program in it may make root of whoever starts it, and what is `coder`'s is of whoever has that id here.
 
 Used by the host backend and by `carrel image`. Fills a directory from a podman store.
 """
@@ -24,6 +28,7 @@ from carrel.errors import ConfigError, Refused
 from carrel.targets.images import Built
 
 RECORD = "image.json"
+ROOT = "closed/rootfs"
 
 MOUNT_POINTS = ("/dev", "/proc", "/sys", "/run", "/tmp", "/var/tmp", names.RUN, names.AGENT_CONFIG)  # noqa: S108
 MOUNTED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", names.CA_BUNDLE)
@@ -96,13 +101,25 @@ class ImageStore:
         place, mine = self.path(digest), Identity.ours()
         files.remove_tree(place)
         files.make_directory(place, mine, 0o755)
-        files.make_directory(f"{place}/rootfs", mine, 0o755)
-        archive.unpack_image(podman, built.reference, f"{place}/rootfs")
-        self._complete(f"{place}/rootfs")
+        files.make_directory(f"{place}/closed", mine, 0o700)
+        files.make_directory(f"{place}/{ROOT}", mine, 0o755)
+        files.make_link(f"{place}/rootfs", ROOT)
+        archive.unpack_image(podman, built.reference, f"{place}/{ROOT}")
+        self._complete(f"{place}/{ROOT}")
         variables = podman.image_environment(built.reference)
         files.write(f"{place}/environment", "".join(f"{v}\n" for v in variables), mine, 0o644)
-        built = replace(built, manifest={**_manifest(f"{place}/rootfs"), **built.manifest})
+        built = replace(built, manifest={**_manifest(f"{place}/{ROOT}"), **built.manifest})
         files.write(f"{place}/{RECORD}", json.dumps(asdict(built)), mine, 0o644)
+
+    def close(self) -> None:
+        """Close every image that an earlier Carrel left open to everybody. What runs of it goes on."""
+        for directory in Path(self.directory).glob("*/"):
+            place = str(directory)
+            if files.look(f"{place}/rootfs") is not None:
+                files.make_directory(f"{place}/closed", Identity.ours(), 0o700)
+                files.move(f"{place}/rootfs", f"{place}/{ROOT}")
+            if files.look(f"{place}/{ROOT}") is not None:
+                files.make_link(f"{place}/rootfs", ROOT)
 
     def _complete(self, root: str) -> None:
         """Add what podman would add if it could write there."""

@@ -7,7 +7,7 @@ there; what the journal does not name, it never touches.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -65,10 +65,13 @@ class Host:
         self._fetch = fetch
         self._started = started
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold the server: one command at a time changes it."""
         files.make_directory(self.layout.state, Identity.ours(), 0o755)
-        return locking.alone(f"{self.layout.state}/lock")
+        with locking.alone(f"{self.layout.state}/lock"):
+            self.images.close()
+            yield
 
     def recorded(self) -> State:
         """What the journal says was made, or was about to be."""

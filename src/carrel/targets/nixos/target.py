@@ -158,6 +158,7 @@ class NixosDeclared:
 
 def point(layout: HostLayout, images: ImageStore) -> None:
     """Lead the mount units, which know no digest, to the image in use."""
+    images.close()
     files.replace_link(layout.current_image, images.path(images.selected))
 
 
