@@ -208,7 +208,7 @@ class FakeSystemd:
             include = Path(self._layout.nginx)
             if not include.exists():
                 return ()
-            text = include.read_text()
+            text = include.read_text(errors="replace")
             used = re.findall(r'ssl_certificate(?:_key)? "(.*)";', text)
             return (text, *(Path(p).read_text() for p in dict.fromkeys(used) if Path(p).exists()))
         text = self._text(unit, self._on_disk)

@@ -106,6 +106,6 @@ def add_subordinate_ids(name: str, count: int, first: int | None = None) -> None
 
 def _ranges(file: str) -> list[tuple[str, int, int]]:
     path = Path(file)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     fields = [line.split(":") for line in lines if line.count(":") == 2]  # noqa: PLR2004
     return [(name, int(start), int(count)) for name, start, count in fields]

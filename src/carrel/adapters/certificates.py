@@ -83,10 +83,11 @@ def names_of(certificate: str) -> tuple[str, ...]:
 
 def fits(certificate: str, key: str) -> bool:
     """Whether a private key is that of the first certificate in a PEM text."""
-    found = x509.load_pem_x509_certificate(certificate.encode())
     try:
+        found = x509.load_pem_x509_certificate(certificate.encode())
         private = serialization.load_pem_private_key(key.encode(), None)
-    except ValueError:
+    except (ValueError, TypeError):
+        # TypeError: the key has a password.
         return False
     return private.public_key() == found.public_key()
 
@@ -114,9 +115,12 @@ def facts(chain: str, key: str) -> Facts | None:
 
 
 def permitted(certificate: str) -> tuple[str, ...]:
-    """The domains that an authority may vouch for."""
-    found = x509.load_pem_x509_certificate(certificate.encode())
-    constraints = found.extensions.get_extension_for_class(x509.NameConstraints).value
+    """The domains that an authority may vouch for; none if it is no authority of ours."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.encode())
+        constraints = found.extensions.get_extension_for_class(x509.NameConstraints).value
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
     names = constraints.permitted_subtrees or ()
     return tuple(name.value for name in names if isinstance(name, x509.DNSName))
 

@@ -21,6 +21,9 @@ from pathlib import Path, PurePosixPath
 from carrel.adapters.process import Identity
 from carrel.errors import Conflict, Refused, ToolFailed
 
+KEPT = "surrogateescape"
+"""What becomes of bytes that are no text (PEP 383)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -54,7 +57,11 @@ def owners(path: str) -> frozenset[int]:
 
 
 def text(path: str) -> str | None:
-    """The text of a file, or None if there is none."""
+    """The text of a file, or None if there is none.
+
+    Bytes that are not UTF-8 are kept, as Python keeps them in names of files: it is not what Carrel
+    wrote, but it can be compared and written back, and no encoder for another purpose takes it.
+    """
     # Where somebody made a pipe instead, nobody waits for what it says.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -62,7 +69,7 @@ def text(path: str) -> str | None:
             handle = os.open(name, flags, dir_fd=parent)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    with os.fdopen(handle, encoding="utf-8") as file:
+    with os.fdopen(handle, encoding="utf-8", errors=KEPT) as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ToolFailed(f"{path} cannot be read.", why="it is not a file")
         return file.read()
@@ -202,7 +209,7 @@ def write(path: str, content: str, owner: Identity, mode: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(temporary, flags, 0o600, dir_fd=parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with os.fdopen(handle, "w", encoding="utf-8", errors=KEPT) as file:
                 file.write(content)
                 file.flush()
                 _own(file.fileno(), owner, mode)
@@ -222,7 +229,7 @@ def append(path: str, text: str, owner: Identity, mode: int) -> None:
         handle = os.open(name, flags, 0o600, dir_fd=parent)
         try:
             _own(handle, owner, mode)
-            left = text.encode()
+            left = text.encode(errors=KEPT)
             while left:
                 left = left[os.write(handle, left) :]
             os.fsync(handle)

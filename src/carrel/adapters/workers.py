@@ -54,4 +54,4 @@ def end(workers: Iterable[Worker]) -> None:
 
 def _parent(folder: Path) -> int:
     # The second field, the name, is in parentheses and may contain anything.
-    return int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    return int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])

@@ -19,11 +19,12 @@ from carrel.errors import INTERRUPTED, CarrelError
 WIDE = 200
 """Columns when nobody looks: a file or a pipe must not be wrapped at 80."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _shown(text: str) -> str:
     # Users choose what files and processes are called, and may not speak to an operator's terminal.
+    # What was no text (surrogates) is none here, either.
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", click.unstyle(text))
 
 
@@ -67,7 +68,8 @@ def result(text: str) -> None:
 
 def result_json(value: object) -> None:
     """The answer for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    sys.stdout.write(text.encode(errors="replace").decode() + "\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -18,7 +18,7 @@ import argon2
 from carrel.config.schema import ARGON2
 from carrel.core.resources import Entry, Form, Token
 from carrel.core.site import SecretFile, Site
-from carrel.errors import ConfigError
+from carrel.errors import CarrelError, ConfigError
 
 VARIABLE = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*)=(?:(["'])(.*)\2|(.*))""")
 
@@ -61,8 +61,21 @@ def _keyed(key: bytes, text: str) -> str:
 
 def token(reference: Token) -> str:
     """The token itself. Nobody without the key can tell one user's from another's, or the next."""
-    key = bytes.fromhex(value(reference.key))
+    key = key_of(value(reference.key), reference.key.path)
     return _keyed(key, f"AI token {reference.turn} of {reference.user}")
+
+
+def key_of(text: str, path: str) -> bytes:
+    """The key in the file at `path`, which Carrel made and nobody should have touched."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise CarrelError(
+            f"{path} is damaged. Nothing was changed.",
+            why="it holds what tokens are made with, as hexadecimal digits, and has something else",
+            fix="put it back from a backup; or move it away: then everybody gets another token, and "
+            "every workspace starts anew",
+        ) from None
 
 
 def variables(text: str) -> Mapping[str, str]:
@@ -98,7 +111,7 @@ def matches(hashed: str, password: str) -> bool:
         return hashed == password
     try:
         return argon2.PasswordHasher().verify(hashed, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError, UnicodeError):
         return False
 
 

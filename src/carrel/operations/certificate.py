@@ -152,7 +152,7 @@ def _look(offer: Offer) -> _Look:
     paths = (offer.chain, offer.key)
     try:
         chain, key = (files.text(os.path.realpath(p) if offer.links else p) for p in paths)
-    except (UnicodeDecodeError, OSError, ToolFailed) as error:
+    except (OSError, ToolFailed) as error:
         return _Look(f"{' or '.join(paths)} cannot be read: {error}")
     if chain is None or key is None:
         return _Look(f"there is no file {offer.chain if chain is None else offer.key}")

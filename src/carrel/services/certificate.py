@@ -48,7 +48,7 @@ def _order(options: argparse.Namespace) -> None:
         authority=str(authority) if authority.is_file() else "",
         way_out=tuple((name, os.environ[name]) for name in WAY_OUT if name in os.environ),
     )
-    text = credentials.read_text(encoding="utf-8") if credentials.is_file() else ""
+    text = credentials.read_text(errors="replace") if credentials.is_file() else ""
     certificate.order(wish, options.folder, secrets.variables(text), _say)
 
 

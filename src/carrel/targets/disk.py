@@ -70,6 +70,9 @@ def _seen_secret(secret: Secret) -> Secret | None:
     if found is None or found.directory:
         return None
     now = replace(secret, owner=_owner(found, secret.owner))
+    lines = (files.text(secret.path) or "").splitlines()
+    if [line.partition("=")[0] for line in lines] != [entry.variable for entry in secret.entries]:
+        return replace(now, fingerprint=GARBLED)
     return now if found.mode == SECRET_MODE else replace(now, fingerprint=EXPOSED)
 
 
@@ -99,10 +102,10 @@ def _certificate_holds(certificate: Certificate) -> bool:
     key = files.text(f"{folder}/site.key")
     if chain is None or key is None or authority is None:
         return False
-    if files.text(certificate.public_copy) != authority or not certificates.fits(chain, key):
+    facts = certificates.facts(chain, key)
+    if facts is None or not facts.key_fits or files.text(certificate.public_copy) != authority:
         return False
-    names_fit = certificates.names_of(chain) == certificate.names
-    return names_fit and certificates.days_left(chain) > RENEW_DAYS
+    return facts.names == certificate.names and certificates.days_left(chain) > RENEW_DAYS
 
 
 def _own(path: str) -> str | None:
@@ -123,6 +126,8 @@ def seen_bundle(bundle: Bundle) -> Bundle | None:
 SECRET_MODE = 0o600
 EXPOSED = "not private"
 """The fingerprint of a secret whose file has another mode."""
+GARBLED = "not as written"
+"""That of one whose file lacks a variable, or has another."""
 
 
 def make(thing: Thing) -> None:
@@ -175,7 +180,8 @@ def _make_certificate(certificate: Certificate) -> None:
     domain = certificate.names[0]
     stored = (_own(f"{folder}/authority.crt"), _own(f"{folder}/authority.key"))
     authority = Pair(*map(str, stored)) if all(stored) else certificates.authority(domain)
-    if certificates.permitted(authority.certificate) != (domain,):
+    usable = certificates.fits(authority.certificate, authority.key)
+    if not usable or certificates.permitted(authority.certificate) != (domain,):
         authority = certificates.authority(domain)
     signed = certificates.site(certificate.names, authority)
     files.write(f"{folder}/authority.key", authority.key, ours, 0o600)

@@ -27,4 +27,4 @@ def secret_key(path: str, owner: Identity) -> bytes:
         text = randomness.token_hex(32)
         if files.look(path.rpartition("/")[0]) is not None:
             files.write(path, text, owner, 0o600)
-    return bytes.fromhex(text)
+    return secrets.key_of(text, path)

@@ -46,8 +46,7 @@ class ImageStore:
 
     def get(self, digest: str) -> Built | None:
         """The record of an image, or None if it is not here or not whole."""
-        text = files.text(f"{self.path(digest)}/{RECORD}") if digest else None
-        return Built(**json.loads(text)) if text else None
+        return Built.of(files.text(f"{self.path(digest)}/{RECORD}")) if digest else None
 
     def all(self) -> Iterator[Built]:
         """All whole images, the newest first."""

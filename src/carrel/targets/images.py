@@ -48,6 +48,14 @@ class Built:
     size: int
     manifest: dict[str, Any]
 
+    @staticmethod
+    def of(record: str | None) -> Built | None:
+        """What a record says; None if there is none, or it was damaged: then the image is made anew."""
+        try:
+            return Built(**json.loads(record or ""))
+        except (ValueError, TypeError):
+            return None
+
     @property
     def missing_extensions(self) -> tuple[str, ...]:
         """Extensions that were asked for and could not be fetched."""
@@ -159,8 +167,7 @@ class Builder:
 
     def _read(self, path: str) -> Built | None:
         # One that the account could have made up is none: another is written.
-        text = None if files.foreign(path) else files.text(path)
-        return Built(**json.loads(text)) if text else None
+        return None if files.foreign(path) else Built.of(files.text(path))
 
     def _record(self, reference: str) -> Built:
         # The first container with these ids makes podman copy the image once: now, not at the

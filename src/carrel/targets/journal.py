@@ -12,6 +12,7 @@ from carrel.adapters import files
 from carrel.adapters.process import Identity
 from carrel.core.plan import Step
 from carrel.core.resources import State
+from carrel.errors import CarrelError
 from carrel.targets import record
 from carrel.targets.record import Kept
 
@@ -46,7 +47,18 @@ class Journal:
     @property
     def _kept(self) -> Kept:
         made, since = files.own_text(self._path), files.own_text(self._steps)
-        return Kept.of(made or "").after(since or "")
+        path = self._path
+        try:
+            kept = Kept.of(made or "")
+            path = self._steps
+            return kept.after(since or "")
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise CarrelError(
+                f"{path} is damaged. Nothing was changed.",
+                why=f"it is a part of the journal of what Carrel made, and says nothing: {error}",
+                fix="put it back from a backup; without one, move it away: what is there already is "
+                "then made anew, around the users' data",
+            ) from error
 
     def note(self, step: Step) -> None:
         """A step begins (as core.intent has it), or is done."""

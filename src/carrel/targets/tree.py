@@ -12,6 +12,7 @@ from carrel.adapters import files
 from carrel.adapters.process import Identity
 from carrel.core.plan import Change, Create, Plan, Remove
 from carrel.core.resources import File, State
+from carrel.errors import ConfigError
 from carrel.targets import record
 from carrel.targets.protocol import Told
 
@@ -25,7 +26,15 @@ class Tree:
 
     def observe(self) -> State:
         """The State written here; empty for a directory that is new."""
-        listed = record.load(files.text(f"{self._root}/state.json") or "[]")
+        path = f"{self._root}/state.json"
+        try:
+            listed = record.load(files.text(path) or "[]")
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise ConfigError(
+                f"{path} was not written by `carrel render`. Nothing was changed.",
+                why=str(error),
+                fix="name another directory",
+            ) from error
         return State.of(
             replace(r, content=files.text(self._place(r)) or "") if isinstance(r, File) else r
             for r in listed
