@@ -275,7 +275,9 @@ def test_what_config_check_accepts_as_a_key_the_gateway_reads(
     assert where in faults(tmp_path, text)
     (tmp_path / "key").write_text(" sk-1\r\n")
     found = site(tmp_path, text)
-    entries = secret.gateway_entries(replace(found, users=()), SecretFile(str(tmp_path / "key")))
+    entries = secret.gateway_entries(
+        replace(found, users=()), secret.Tokens(SecretFile(str(tmp_path / "key")))
+    )
     (tmp_path / "secrets").write_text(secrets.environment_file(entries))
     assert settings.read_secrets(str(tmp_path / "secrets")) == {"ANTHROPIC_API_KEY": "sk-1"}
 

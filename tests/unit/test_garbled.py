@@ -67,7 +67,7 @@ def test_what_is_no_text_is_no_certificate_and_no_hash(content: bytes) -> None:
 def managed(server: FakeServer) -> list[str]:
     """The paths of all that has text of ours."""
     found = []
-    for r in server.place.store.recorded():
+    for r in server.target.store.recorded():
         match r:
             case File(path=path) | Secret(path=path) | Include(path=path):
                 found.append(path)
@@ -88,7 +88,7 @@ def test_whatever_carrel_made_is_made_anew(server: FakeServer, garbage: bytes) -
     assert len(before) > 20
     for path in managed(server):
         Path(path).write_bytes(garbage)
-    plan = converge.plan(Opened.of(server.place))
+    plan = converge.plan(Opened.of(server.target))
     assert len(plan.steps) > 20
     server.apply()
     changed = {p for p, text in before.items() if Path(p).read_text() != text}
@@ -99,7 +99,7 @@ def test_whatever_carrel_made_is_made_anew(server: FakeServer, garbage: bytes) -
 @pytest.mark.parametrize("garbage", GARBAGE[:2])
 def test_each_of_them_alone_is_seen(server: FakeServer, garbage: bytes) -> None:
     seen = {}
-    for r in server.place.store.recorded():
+    for r in server.target.store.recorded():
         if isinstance(r, File | Certificate):
             paths = [r.path] if isinstance(r, File) else [r.public_copy, f"{r.directory}/site.crt"]
             for path in paths:
@@ -122,7 +122,7 @@ def test_a_journal_that_cannot_be_understood_is_named_and_stays(
     if name == "steps.jsonl" and not garbage.endswith(b"\n"):
         garbage += b"\n"
     path.write_bytes(garbage)
-    for verb in (server.apply, lambda: converge.plan(Opened.of(server.place)), server.down):
+    for verb in (server.apply, lambda: converge.plan(Opened.of(server.target)), server.down):
         with pytest.raises(CarrelError, match="is damaged") as caught:
             verb()
         assert str(path) in caught.value.what
@@ -140,7 +140,7 @@ def test_a_key_that_is_none_is_named(server: FakeServer, garbage: bytes) -> None
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_record_of_an_image_that_is_none_is_no_image(server: FakeServer, garbage: bytes) -> None:
-    images = server.place.store.images
+    images = server.target.store.images
     Path(images.path("0" * 12), "image.json").write_bytes(garbage)
     assert images.get("0" * 12) is None
     assert list(images.all()) == []
@@ -151,7 +151,7 @@ def test_what_was_applied_last_is_written_anew(server: FakeServer, garbage: byte
     path = Path(server.layout.applied)
     path.write_bytes(garbage)
     server.apply()
-    assert applied.recalled(server.place) == server.config.read_text()
+    assert applied.recalled(server.target) == server.config.read_text()
 
 
 def test_what_is_no_text_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:

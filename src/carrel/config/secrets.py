@@ -62,7 +62,8 @@ def _keyed(key: bytes, text: str) -> str:
 def token(reference: Token) -> str:
     """The token itself. Nobody without the key can tell one user's from another's, or the next."""
     key = key_of(value(reference.key), reference.key.path)
-    return _keyed(key, f"AI token {reference.turn} of {reference.user}")
+    who = f"{reference.user} after {reference.removals}" if reference.removals else reference.user
+    return _keyed(key, f"AI token {reference.turn} of {who}")
 
 
 def key_of(text: str, path: str) -> bytes:

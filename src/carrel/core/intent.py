@@ -34,6 +34,9 @@ def begun(step: Step) -> Resource:
             return replace(directory, skeleton=())
         case Change(Directory(skeleton=made), Directory() as directory):
             return replace(directory, skeleton=made)
+        case Remove(Secret() as secret):
+            # From here on, what is in it counts no more: a token in it is not given again.
+            return doubt(replace(secret, entries=()), CHANGING)
         case Create(resource) | Change(_, resource) | Remove(resource):
             return doubt(resource, CHANGING)
 

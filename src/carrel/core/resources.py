@@ -74,12 +74,14 @@ class Form(StrEnum):
 class Token:
     """What a user is known by to the AI gateway: made from a key, and written down nowhere else.
 
-    `turn`: another number makes another token, and the old one worthless.
+    `turn`: another number makes another token, and the old one worthless. So does each time that
+    somebody of this name was removed: what a predecessor had opens nothing.
     """
 
     user: str
     turn: int
     key: SecretFile
+    removals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

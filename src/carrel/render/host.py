@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from carrel import __version__
 from carrel.core import ai, certificate, edge, names, workspace
@@ -73,6 +73,13 @@ class Surroundings:
     """The interpreter of our own environment, for the gateway."""
     authorities: str = ""
     """The certificates of the authorities to trust, PEM; empty: workspaces keep those of their image."""
+    removals: Mapping[str, int] = field(default_factory=dict)
+    """How often somebody of a name was removed, as the journal has it."""
+
+    @property
+    def tokens(self) -> secret.Tokens:
+        """What tokens for the AI gateway are made from."""
+        return secret.Tokens(SecretFile(self.layout.secret_key), self.removals)
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -166,7 +173,7 @@ def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
     if not site.has_gateway:
         return
     layout, account = around.layout, names.GATEWAY_ACCOUNT
-    entries = secret.gateway_entries(site, SecretFile(layout.secret_key))
+    entries = secret.gateway_entries(site, around.tokens)
     yield Account(account, "/nonexistent", subordinate_ids=0, uid=around.ids[names.GATEWAY].uid)
     yield Directory(layout.gateway, account, 0o700, Holds.DATA)
     yield File(layout.gateway_config, ROOT, 0o644, gateway.config(site, layout))
@@ -265,7 +272,7 @@ def _unit(
 
 def _secret(site: Site, user: User, around: Surroundings) -> Secret:
     layout, account = around.layout, names.account(user.name)
-    entries = secret.entries(site, user, SecretFile(layout.secret_key))
+    entries = secret.entries(site, user, around.tokens)
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     return Secret(layout.secrets_file(user.name), account, entries, fingerprint)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from carrel import __version__
 from carrel.core import ai, edge, names, workspace
@@ -53,6 +53,13 @@ class Surroundings:
     """The interpreter of our own environment, for the gateway."""
     authorities: str = ""
     """The certificates of the authorities to trust, PEM; empty: workspaces keep those of their image."""
+    removals: Mapping[str, int] = field(default_factory=dict)
+    """How often somebody of a name was removed, as the journal has it."""
+
+    @property
+    def tokens(self) -> secret.Tokens:
+        """What tokens for the AI gateway are made from."""
+        return secret.Tokens(SecretFile(self.layout.secret_key), self.removals)
 
 
 def state(site: Site, around: Surroundings) -> State:
@@ -129,8 +136,7 @@ def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
     if not site.has_gateway:
         return
     layout, account = around.layout, around.layout.account
-    key = SecretFile(layout.secret_key)
-    entries = secret.gateway_entries(site, key)
+    entries = secret.gateway_entries(site, around.tokens)
     yield Directory(layout.gateway, account, 0o700, Holds.DATA)
     yield Directory(layout.ai_sockets, account, 0o700)
     yield Directory(layout.gateway_admin.rpartition("/")[0], account, 0o700)
@@ -157,7 +163,7 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
     if site.has_gateway and not user.suspended:
         yield Directory(layout.ai_directory(user.name), account, 0o700)
     yield from workspace.data_directories(site, user, account)
-    entries = secret.entries(site, user, SecretFile(layout.secret_key))
+    entries = secret.entries(site, user, around.tokens)
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.secrets_file(user.name), account, entries, fingerprint)
     if user.suspended:

@@ -119,7 +119,9 @@ def facts() -> dict[str, Json]:
         "hardening": _hardening(found),
         "set_by_carrel": [
             entry.variable
-            for entry in secret.entries(with_gateway, SITE.users[0], SecretFile(LAYOUT.secret_key))
+            for entry in secret.entries(
+                with_gateway, SITE.users[0], secret.Tokens(SecretFile(LAYOUT.secret_key))
+            )
         ],
         "builder": {"account": names.BUILDER, "home": LAYOUT.builder},
         "gateway_account": names.GATEWAY_ACCOUNT,

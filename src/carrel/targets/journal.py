@@ -40,6 +40,11 @@ class Journal:
         return self._kept.doomed
 
     @property
+    def removals(self) -> Mapping[str, int]:
+        """How often somebody of a name was removed: whoever has it next gets another token."""
+        return self._kept.removals
+
+    @property
     def interrupted(self) -> bool:
         """Whether a command ended before its end."""
         return files.own_text(self._steps) is not None
@@ -74,7 +79,7 @@ class Journal:
 
     def write(self, state: State) -> None:
         """Make `state` what it says, in one piece."""
-        text = Kept(state, self.doomed).text()
+        text = self._kept.with_state(state).text()
         files.write(self._path, text, Identity.of(self._owner), MODE)
         files.remove_file(self._steps)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from carrel.core import names
 from carrel.core.plan import Change, Create, Remove, Step
 from carrel.core.resources import (
     ORDER,
@@ -69,15 +71,24 @@ def _line(fate: str, entry: object) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-    """What a journal says: what was made, and whose data is to be deleted, with its directory."""
+    """What a journal says.
 
-    state: State
-    doomed: Mapping[str, str]
+    What was made; whose data is to be deleted, with its directory; and how often somebody of a name was
+    removed, who had a token for the AI gateway.
+    """
+
+    state: State = dataclasses.field(default_factory=State)
+    doomed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    removals: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def text(self) -> str:
         """As a file."""
-        entries = [_plain(resource) for resource in self.state]
-        whole = {"version": VERSION, "doomed": dict(self.doomed), "resources": entries}
+        whole = {
+            "version": VERSION,
+            "doomed": dict(self.doomed),
+            "removals": dict(self.removals),
+            "resources": [_plain(resource) for resource in self.state],
+        }
         return json.dumps(whole, indent=1) + "\n"
 
     @staticmethod
@@ -85,7 +96,7 @@ class Kept:
         """What the file says; also one of an earlier version, a bare list. `Missing` if it is newer."""
         value = json.loads(text or "[]")
         if isinstance(value, list):
-            return Kept(State.of(map(_resource, value)), {})
+            return Kept(State.of(map(_resource, value)))
         if value["version"] > VERSION:
             raise Missing(
                 "A newer Carrel keeps this site; this one does not understand its journal. "
@@ -93,25 +104,43 @@ class Kept:
                 why=f"the journal has version {value['version']}, and this is for {VERSION}",
                 fix="install the newer Carrel again",
             )
-        return Kept(State.of(map(_resource, value["resources"])), value["doomed"])
+        state = State.of(map(_resource, value["resources"]))
+        return Kept(state, value["doomed"], value.get("removals", {}))
 
     def after(self, lines: str) -> Kept:
         """What it says after the steps in `lines`, also if it has some of them already.
 
         What comes after the last line break was not written to its end, and does not count.
         """
-        state, doom = self.state.by_key(), dict(self.doomed)
+        state, doom, removals = self.state.by_key(), dict(self.doomed), Counter(self.removals)
         for text in lines.split("\n")[:-1]:
             [(fate, entry)] = json.loads(text).items()
             if fate == "doomed":
                 doom[entry["user"]] = entry["data"]
                 continue
             resource = _resource(entry)
+            before = state.pop(key(resource), None)
             if fate == "made":
                 state[key(resource)] = resource
-            else:
-                state.pop(key(resource), None)
-        return Kept(State.of(state.values()), {user: data for user, data in doom.items() if data})
+            removals.update(_with_token(before) - _with_token(state.get(key(resource))))
+        doomed = {user: data for user, data in doom.items() if data}
+        return Kept(State.of(state.values()), doomed, dict(removals))
+
+    def with_state(self, state: State) -> Kept:
+        """The same, with another state. What is only missing in it was not removed by us."""
+        return dataclasses.replace(self, state=state)
+
+
+def _with_token(resource: Resource | None) -> frozenset[str]:
+    """Whose token for the AI gateway it is, if it is the environment file of somebody who has one."""
+    if not isinstance(resource, Secret):
+        return frozenset()
+    tokens = (entry.source for entry in resource.entries if isinstance(entry.source, Token))
+    return frozenset(
+        token.user
+        for token in tokens
+        if resource.path.endswith(f"/{names.secrets_name(token.user)}")
+    )
 
 
 def _plain(resource: Resource) -> dict[str, Any]:
@@ -130,8 +159,9 @@ def _plain_entry(entry: Entry) -> dict[str, Any]:
     match entry.source:
         case SecretFile(path=path):
             plain["file"] = path
-        case Token(user=user, turn=turn, key=SecretFile(path=path)):
+        case Token(user=user, turn=turn, key=SecretFile(path=path), removals=removals):
             plain |= {"file": path, "user": user, "turn": turn}
+            plain |= {"removals": removals} if removals else {}
     return plain
 
 
@@ -159,5 +189,7 @@ def _resource(entry: dict[str, Any]) -> Resource:
 
 def _entry(fields: dict[str, Any]) -> Entry:
     file = SecretFile(fields["file"]) if fields["file"] else None
-    source = Token(fields["user"], fields["turn"], file) if file and "user" in fields else file
+    source: SecretFile | Token | None = file
+    if file and "user" in fields:
+        source = Token(fields["user"], fields["turn"], file, fields.get("removals", 0))
     return Entry(fields["variable"], source, Form(fields["form"]))

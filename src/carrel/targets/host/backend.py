@@ -176,7 +176,7 @@ class Host:
         systemd.reload_units()
         there = self.observe().by_key()
         kept = (r for r in self.recorded() if key(r) in there or may_come_back(r))
-        self.journal.write(State.of(kept))
+        self.journal.write(State.of(_settled(r, there.get(key(r))) for r in kept))
 
     def _make(self, resource: Resource) -> None:
         match resource:
@@ -270,6 +270,21 @@ def _made(step: Step) -> Resource | None:
 def _doubted(now: Resource, edited: frozenset[str]) -> Resource:
     unit = isinstance(now, Unit) and now.revision != CHANGING and bool(edited & {*now.files})
     return doubt(now, EDITED) if unit else now
+
+
+def _settled(recorded: Resource, now: Resource | None) -> Resource:
+    """What the journal says after an interruption of what may have been about to become another.
+
+    A file is what it is: nobody may want any more what it was to become. What reads it did not say yet
+    that it took it up.
+    """
+    match now:
+        case File():
+            return now
+        case Unit(revision=revision) if revision == EDITED:
+            return doubt(recorded, CHANGING)
+        case _:
+            return recorded
 
 
 def _seen_unit(unit: Unit, state: UnitState) -> Unit | None:

@@ -87,6 +87,7 @@ class HostTarget:
             fingerprints=fingerprints(site, self.layout.secret_key, Identity.ours()),
             python=sys.executable,
             authorities=facts.authorities(site.network),
+            removals=self.store.journal.removals,
         )
         wanted = host.state(site, around)
         if not accounts.exists(build.account):

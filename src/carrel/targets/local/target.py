@@ -78,5 +78,6 @@ class LocalTarget:
             fingerprints=fingerprints(site, self.layout.secret_key, Identity.of(self.layout.owner)),
             python=sys.executable,
             authorities=facts.authorities(site.network),
+            removals=self.store.journal.removals,
         )
         return local.state(site, around)

@@ -134,16 +134,16 @@ def secrets_of(config: Path, layout: HostLayout, name: str) -> Secret:
 
     The gateway's is root's: systemd hands it over.
     """
-    site, key = load.declared(config), SecretFile(layout.secret_key)
+    site, tokens = load.declared(config), secret.Tokens(SecretFile(layout.secret_key))
     if name == names.GATEWAY:
-        entries = secret.gateway_entries(site, key)
+        entries = secret.gateway_entries(site, tokens)
         return Secret(layout.gateway_secrets, "root", entries, fingerprint="")
     user = site.user(name)
     if user is None:
         raise ConfigError(f"There is no user {name} in the configuration.")
     own = _declared(config).get(name, {})
     entries = (
-        *(entry for entry in secret.entries(site, user, key) if entry.variable not in own),
+        *(entry for entry in secret.entries(site, user, tokens) if entry.variable not in own),
         *(Entry(variable, SecretFile(path)) for variable, path in sorted(own.items())),
     )
     return Secret(layout.secrets_file(name), names.account(name), entries, fingerprint="")
