@@ -10,7 +10,7 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ class Power:
     def __init__(self) -> None:
         self.spent = 0
         self.lasts: int | None = None
+        self.failure: Callable[[], BaseException] = Crash
+        """What happens then."""
 
     def spend(self) -> None:
         """Something is about to have an effect."""
         self.spent += 1
         if self.lasts is not None and self.spent > self.lasts:
-            raise Crash
+            raise self.failure()
 
     def goes(self) -> bool:
         """Whether the very next effect is cut short."""

@@ -81,6 +81,13 @@ class Unwell(CarrelError):
     meaning = "`carrel doctor` found something that needs mending"
 
 
+class DiskFull(CarrelError):
+    """A disk is full, or a quota used up; which, and what could not be written there."""
+
+    exit_code = 9
+    meaning = "a disk is full; nothing is lost, and the same command goes on when there is room"
+
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus SIGINT, as shells have it."""
 
@@ -93,4 +100,5 @@ ALL: tuple[type[CarrelError], ...] = (
     ToolFailed,
     NotReady,
     Unwell,
+    DiskFull,
 )

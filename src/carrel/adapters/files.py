@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from carrel.adapters import space
 from carrel.adapters.process import Identity
 from carrel.errors import Conflict, Refused, ToolFailed
 
@@ -357,5 +358,10 @@ def _parent(path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
             os.close(handle)
             handle = deeper
         yield handle, parts[-1]
+    except OSError as error:
+        # The system was given a name in a directory, or a descriptor, and knows no path.
+        if error.errno in space.FULL:
+            raise space.full(path, quota=error.errno == errno.EDQUOT) from error
+        raise
     finally:
         os.close(handle)

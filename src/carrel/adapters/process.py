@@ -11,10 +11,11 @@ import pwd
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from carrel.adapters import space
 from carrel.errors import Missing, ToolFailed
 
 PACKAGES = {
@@ -104,6 +105,8 @@ def run(
         except BaseException:
             _end(process)
             raise
+    if process.returncode != 0:
+        _check_room((errors or output).splitlines()[-TAIL:], world)
     result = Result(process.returncode, output, errors)
     return result if statuses is None else accepted(command, result, statuses)
 
@@ -132,6 +135,7 @@ def follow(command: Sequence[str], world: World, line: Callable[[str], None]) ->
             _end(process)
             raise
     if status != 0:
+        _check_room(last, world)
         raise failure(command, status, list(last))
 
 
@@ -166,7 +170,11 @@ def pipe(
             if isinstance(error, subprocess.TimeoutExpired):
                 raise ToolFailed(f"{sink[0]} did not finish within {seconds:g} s.") from None
             raise
-    for command, program, said in ((sink, last, complaints), (source, first, reasons)):
+    ended = ((sink, sinks, last, complaints), (source, its, first, reasons))
+    for _, world, program, said in ended:
+        if program.returncode != 0:
+            _check_room(said.splitlines()[-TAIL:], world)
+    for command, _, program, said in ended:
         if program.returncode != 0:
             raise failure(command, program.returncode, said.splitlines()[-TAIL:])
     return printed
@@ -187,12 +195,19 @@ def hand_over(command: Sequence[str], world: World) -> int:
 def failure(command: Sequence[str], status: int, lines: Sequence[str]) -> ToolFailed:
     """The error for a program that ended with `status`, after saying `lines`."""
     said = "\n  ".join(lines)
-    full = any("no space left on device" in text.lower() for text in lines)
     return ToolFailed(
         f"{Path(command[0]).name} {command[1] if len(command) > 1 else ''} failed (status {status}).",
         why=f"it said:\n  {said}" if said else "it said nothing",
-        fix="the disk is full: free some space, then run the same command again" if full else "",
     )
+
+
+def _check_room(lines: Iterable[str], world: World) -> None:
+    """Raise `DiskFull` if that is why a program failed: then it says nothing of what it was asked."""
+    variables = ("TMPDIR", "HOME", "XDG_RUNTIME_DIR")
+    places = [world.environment[name] for name in variables if name in world.environment]
+    found = space.said(lines, (world.directory, *places))
+    if found is not None:
+        raise found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from carrel import __version__, errors
-from carrel.adapters import locking
+from carrel.adapters import locking, space
 from carrel.adapters.locking import Patience
 from carrel.cli import console
 from carrel.errors import CarrelError
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = carrel.main(arguments, **options)
     except CarrelError as error:
-        console.fail(error)
+        console.fail(space.told(error) or error)
     except click.exceptions.Abort:
         console.interrupted()
     except KeyboardInterrupt:
@@ -110,7 +110,12 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except OSError as error:
-        console.fail(_operating_system(error))
+        console.fail(space.told(error) or _operating_system(error))
+    except Exception as error:
+        full = space.told(error)
+        if full is None:
+            raise
+        console.fail(full)
     sys.exit(status if isinstance(status, int) else 0)
 
 

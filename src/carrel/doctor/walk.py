@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from carrel.adapters import space
 from carrel.doctor import (
     certificate,
     clock,
@@ -69,6 +70,10 @@ def _findings(check: Check, subject: Subject, unwell: set[str]) -> Iterator[Find
     except CarrelError as error:
         yield ill(error.what, why=error.why, fix=error.fix or "mend it, then look again")
     except OSError as error:
+        full = space.told(error)
+        if full is not None:
+            yield ill(full.what, why=full.why, fix=full.fix)
+            return
         yield ill(
             f"the connection failed: {error.strerror or error}",
             why="nginx, or the workspace behind it, closed it or said nothing",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from carrel.adapters import books
+from carrel.adapters import books, space
 from carrel.adapters.books import By, Spent, Sum
 from carrel.core.calendar import DAY, day_of, month_start
 from carrel.core.site import AiLimits, Site
@@ -86,6 +86,8 @@ def _opened(target: Target) -> Iterator[sqlite3.Connection | None]:
         connection = books.reader(target.facts.layout.books)
         yield connection
     except sqlite3.Error as error:
+        if space.told(error) is not None:
+            raise space.full(target.facts.layout.books) from error
         raise CarrelError(
             f"The books {target.facts.layout.books} cannot be read.",
             why=str(error),

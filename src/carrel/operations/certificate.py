@@ -21,7 +21,7 @@ from carrel.core import names
 from carrel.core.certificate import Facts
 from carrel.core.resources import Bundle
 from carrel.core.site import TlsMode
-from carrel.errors import ConfigError, NotReady, ToolFailed
+from carrel.errors import CarrelError, ConfigError, NotReady, ToolFailed
 from carrel.operations.site import Opened, server
 from carrel.targets import reloading
 from carrel.targets.protocol import Say
@@ -109,7 +109,7 @@ def install(offer: Offer, say: Say) -> bool:
         return False
     try:
         nginx.test()
-    except ToolFailed:
+    except CarrelError:
         if before is not None:
             files.write(offer.bundle, before, Identity.ours(), 0o600)
         raise

@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from carrel.adapters import space
 from carrel.adapters.lego import Wish
 from carrel.config import secrets
 from carrel.errors import CarrelError
@@ -27,11 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
             _order(options)
         else:
             _install(options)
-    except CarrelError as error:
-        _say(str(error))
-        return error.exit_code
-    except OSError as error:
-        _say(f"The operating system refused something: {error}")
+    except (CarrelError, OSError) as error:
+        told = space.told(error) or error
+        if isinstance(told, CarrelError):
+            _say(str(told))
+            return told.exit_code
+        _say(f"The operating system refused something: {told}")
         return CarrelError.exit_code
     return 0
 
