@@ -233,7 +233,7 @@ def test_when_there_is_room_again_the_same_command_goes_on(
     server.apply()
     expected, effects = server.world(), server.power.spent
     server.power.failure = lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    for before in range(0, effects, 9):
+    for before in range(0, effects, 25):
         server.restore(saved)
         server.power.spent, server.power.lasts = 0, before
         with pytest.raises((DiskFull, OSError)) as caught:
