@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from carrel.adapters import accounts, files
+from carrel.adapters import accounts, files, podman_runtime
 from carrel.adapters.process import Identity
 from carrel.core.layout import LocalLayout
 from carrel.core.plan import diff, keep
@@ -328,3 +328,29 @@ def test_whoever_is_not_root_goes_by_what_they_find(
     assert files.foreign(str(shared / "file")) is None
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert files.foreign(str(shared / "file")) == str(shared)
+
+
+@pytest.mark.parametrize("linked", ["libpod", "libpod/tmp"])
+def test_a_link_in_podmans_own_directory_leads_root_nowhere(tmp_path: Path, linked: str) -> None:
+    elsewhere, runtime = tmp_path / "elsewhere", tmp_path / "runtime"
+    for place in (elsewhere, elsewhere / "tmp"):
+        place.mkdir()
+        (place / "pause.pid").write_text("")
+    (runtime / linked).parent.mkdir(parents=True)
+    (runtime / linked).symlink_to(elsewhere)
+    with pytest.raises(ToolFailed, match="cannot be used"):
+        podman_runtime.revive(str(runtime))
+    assert len(list(elsewhere.rglob("pause.pid"))) == 2
+
+
+def test_what_podman_remembered_goes_and_what_its_links_point_to_stays(tmp_path: Path) -> None:
+    kept, runtime = tmp_path / "kept", tmp_path / "runtime"
+    (kept / "deep").mkdir(parents=True)
+    (runtime / "libpod/tmp/exits").mkdir(parents=True)
+    (runtime / "libpod/tmp/pause.pid").write_text(str(2**22 + 1))
+    (runtime / "link").symlink_to(kept)
+    (runtime / "libpod/link").symlink_to(kept)
+    os.mkfifo(runtime / "pipe")
+    assert podman_runtime.revive(str(runtime))
+    assert list(runtime.iterdir()) == []
+    assert (kept / "deep").is_dir()

@@ -16,9 +16,10 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from carrel.adapters import files
 
 PAUSE = "libpod/tmp/pause.pid"
 """Below the runtime directory (XDG_RUNTIME_DIR): podman's libpod/rootless."""
@@ -44,17 +45,16 @@ def revive(runtime: str) -> bool:
         pid = _pause(runtime)
         if not here or (pid is not None and _is_pause(pid)):
             return False
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{runtime}/{PAUSE}")
+        files.remove_file(f"{runtime}/{PAUSE}")
         if not any(_monitors(runtime)):
             _empty(runtime)
         return True
 
 
 def _pause(runtime: str) -> int | None:
-    try:
-        text = Path(runtime, PAUSE).read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
+    # It is the account's directory, and we may be root: no link in it leads us anywhere.
+    text = files.text(f"{runtime}/{PAUSE}")
+    if text is None:
         return None
     # Killed while it wrote, it left an empty file: a process that cannot be.
     return int(text) if text.isascii() and text.strip().isdigit() else 0
@@ -102,9 +102,7 @@ def _alone(runtime: str) -> Iterator[bool]:
 
 
 def _empty(runtime: str) -> None:
-    for entry in list(Path(runtime).iterdir()):
-        if entry.is_dir() and not entry.is_symlink():
-            # Follows no link on its way down, whoever makes one meanwhile.
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    for name in os.listdir(runtime):
+        found = files.look(f"{runtime}/{name}")
+        remove = files.remove_tree if found and found.directory else files.remove_file
+        remove(f"{runtime}/{name}")
