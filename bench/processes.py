@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,17 @@ def with_descendants(roots: set[int], parents: Mapping[int, int]) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+def processor_seconds(pids: set[int]) -> float:
+    """How long these processes, and children of theirs that have ended, have kept processors busy."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+            # proc(5): utime, stime, cutime, cstime.
+            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def own(pids: set[int]) -> float:

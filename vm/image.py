@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 from carrel.adapters import accounts, process
+from carrel.adapters.process import Identity
 from carrel.core.resources import Image
 from carrel.core.site import ImageRecipe
 from carrel.targets import facts, images
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.image_store import ImageStore
 from carrel.targets.images import Builder, Workshop
 from carrel.targets.local.backend import Local
@@ -37,7 +39,9 @@ def image_directory(target: Path) -> None:
         _build()
     builder = Builder(local.podman, Workshop.of(layout), say)
     say(f"unpacking {image.reference}")
-    ImageStore(str(target)).add(local.podman, builder.build(image))
+    # Nothing is selected yet, and so nothing is served.
+    store = ImageStore(str(target), EditorFiles(f"{target}.editor", Identity.ours()))
+    store.add(local.podman, builder.build(image))
 
 
 def _build() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.image_store import ImageStore
 from carrel.targets.images import Built
 from fake_server import FakeServer
@@ -76,7 +77,7 @@ def store(folder: Path) -> ImageStore:
     program.parent.mkdir()
     program.write_text(PODMAN.format(archive=dangerous(folder)))
     program.chmod(0o755)
-    found = ImageStore(f"{folder}/images")
+    found = ImageStore(f"{folder}/images", EditorFiles(f"{folder}/editor", Identity.ours()))
     found.add(Podman(World({"PATH": f"{program.parent}:/usr/bin:/bin"})), BUILT)
     return found
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from carrel.adapters import accounts, files, versions
+from carrel.adapters import accounts, files, nginx, versions
 from carrel.adapters.process import Identity
 from carrel.core import names, network
 from carrel.core.ids import SUBORDINATE_IDS
@@ -93,7 +93,11 @@ def host_layout(config: Path) -> HostLayout:
 
 def host_machine() -> Machine:
     """What a server enforces: everything, or preflight has said no."""
-    return server_machine(ipv6=Path("/proc/net/if_inet6").exists(), nginx=versions.nginx())
+    return server_machine(
+        ipv6=Path("/proc/net/if_inet6").exists(),
+        nginx=versions.nginx(),
+        brotli=nginx.loaded(nginx.BROTLI),
+    )
 
 
 def build_layout(layout: HostLayout) -> LocalLayout:
@@ -193,6 +197,7 @@ def machine(layout: LocalLayout) -> Machine:
             runtime=runtime,
             open_files=_at_most(open_files),
             nginx=versions.nginx(),
+            brotli=nginx.installed(nginx.BROTLI),
         )
     delegated = _delegated() if layout.account == layout.owner else frozenset()
     return Machine(
@@ -202,6 +207,7 @@ def machine(layout: LocalLayout) -> Machine:
         cgroup_manager="systemd" if delegated else "cgroupfs",
         open_files=_at_most(open_files),
         nginx=versions.nginx(),
+        brotli=nginx.installed(nginx.BROTLI),
     )
 
 

@@ -13,6 +13,7 @@ from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.render import local
 from carrel.targets import facts
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.fingerprint import fingerprints
 from carrel.targets.images import Builder, Workshop
 from carrel.targets.local.backend import Local
@@ -63,7 +64,9 @@ class LocalTarget:
     @property
     def builder(self) -> Builder:
         """Builds images into the account's store."""
-        return Builder(self.store.podman, Workshop.of(self.layout), self.say)
+        owner = Identity.of(self.layout.account)
+        here = EditorFiles(self.layout.editor_files, owner)
+        return Builder(self.store.podman, Workshop.of(self.layout), self.say, here)
 
     def _build(self, image: Image) -> None:
         self.builder.build(image)
