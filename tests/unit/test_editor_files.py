@@ -20,7 +20,7 @@ from carrel.adapters.process import Identity
 from carrel.core import editor_files as rules
 from carrel.core.names import image_reference
 from carrel.targets.editor_files import ARCHIVE, EditorFiles
-from carrel.targets.image_store import RECORD, ImageStore
+from carrel.targets.image_store import RECORD, ROOT, ImageStore
 from carrel.targets.images import Built
 from editors import NEW, OLD
 from fake_effects import Crash, Disk, Power, Trees
@@ -173,12 +173,12 @@ class Images:
 
     def add(self, digest: str, editor: object, contents: dict[str, bytes] | None = None) -> str:
         """An image whose manifest says `editor`; without `contents`, it has no archive."""
-        root = self.folder / f"images/{digest}/rootfs"
+        root = self.folder / f"images/{digest}/{ROOT}"
         (root / "opt/carrel").mkdir(parents=True)
         if contents is not None:
             (root / ARCHIVE.lstrip("/")).write_bytes(editors.archive(contents).getvalue())
         built = Built(image_reference(digest), 1, {"editor": editor})
-        (root.parent / RECORD).write_text(json.dumps(asdict(built)))
+        (self.folder / "images" / digest / RECORD).write_text(json.dumps(asdict(built)))
         return digest
 
     def script(self, version: str) -> bytes | None:
@@ -277,7 +277,7 @@ def test_an_archive_that_is_no_plain_file_of_the_image_is_not_opened(
     digest = images.add("1" * 12, NEW)
     outside = images.folder / "outside.tar"
     outside.write_bytes(editors.archive(editors.of(NEW)).getvalue())
-    place = images.folder / f"images/{digest}/rootfs{ARCHIVE}"
+    place = images.folder / f"images/{digest}/{ROOT}{ARCHIVE}"
     match planted:
         case "link":
             place.symlink_to(outside)
