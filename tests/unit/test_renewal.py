@@ -110,7 +110,7 @@ def test_links_of_lego_are_not_followed(files: Files) -> None:
         (lambda f: f.chain.write_text("no certificate"), "is no certificate"),
         (lambda f: f.chain.write_text(""), "is no certificate"),
         (lambda f: f.key.write_text("no key"), "another certificate"),
-        (lambda f: f.key.write_bytes(b"\xff\xfe"), "cannot be read"),
+        (lambda f: f.key.write_bytes(b"\xff\xfe"), "another certificate"),
         (lambda f: f.key.unlink(), "there is no file"),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,7 @@ def told(error: BaseException) -> DiskFull | None:
                 )
             case OSError() if NO_TEMPORARY in str(one) and _fullest(COMMON).used_up:
                 return _error(_fullest(COMMON), "", quota=False)
-            case sqlite3.Error() if _sqlite_full(one):
+            case Exception() if _sqlite_full(one):
                 return _error(_fullest(COMMON), "", quota=False)
             case _:
                 continue
@@ -143,9 +143,13 @@ def _path(error: OSError) -> str | None:
     return next((n for n in names if isinstance(n, str) and n.startswith("/")), None)
 
 
-def _sqlite_full(error: sqlite3.Error) -> bool:
+def _sqlite_full(error: Exception) -> bool:
+    # Its errors come from those who have loaded it; most commands do not.
+    sqlite = sys.modules.get("sqlite3")
+    if sqlite is None or not isinstance(error, sqlite.Error):
+        return False
     code = getattr(error, "sqlite_errorcode", None)
-    return code == sqlite3.SQLITE_FULL or WORDS.search(str(error)) is not None
+    return code == sqlite.SQLITE_FULL or WORDS.search(str(error)) is not None
 
 
 def _fullest(places: Iterable[str]) -> Room:

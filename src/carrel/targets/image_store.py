@@ -151,6 +151,7 @@ class ImageStore:
             files.make_directory_once(f"{root}{point}", mine, 0o755)
         for point in MOUNTED_FILES:
             if files.look(f"{root}{point}") is None:
+                files.make_directory_once(f"{root}{point}".rpartition("/")[0], mine, 0o755)
                 files.write(f"{root}{point}", "", mine, 0o644)
         files.make_link(f"{root}/etc/mtab", "/proc/mounts")
 

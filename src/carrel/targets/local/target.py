@@ -64,7 +64,7 @@ class LocalTarget:
     @property
     def builder(self) -> Builder:
         """Builds images into the account's store."""
-        owner = Identity.of(self.layout.account)
+        owner = Identity.of(self.layout.owner)
         here = EditorFiles(self.layout.editor_files, owner)
         return Builder(self.store.podman, Workshop.of(self.layout), self.say, here)
 
