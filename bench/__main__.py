@@ -26,6 +26,7 @@ from bench import (
     storm,
     table,
     throughput,
+    visits,
 )
 from bench.ground import Ground
 from bench.results import Facts, Section
@@ -33,6 +34,7 @@ from bench.results import Facts, Section
 BENCHES: dict[str, Callable[[Ground], Section | Facts]] = {
     "cold_open": cold_open.run,
     "throughput": throughput.run,
+    "visits": visits.run,
     "memory": memory.run,
     "edge": edge.run,
     "drops": drops.run,

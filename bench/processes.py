@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +45,18 @@ def with_descendants(roots: set[int], parents: Mapping[int, int]) -> set[int]:
     found = set(roots)
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
+    return found
+
+
+def processor_seconds(pids: set[int]) -> Mapping[int, float]:
+    """How long each of these processes has kept processors busy."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+            # proc(5): utime and stime.
+            ticks = sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+            found[pid] = ticks / os.sysconf("SC_CLK_TCK")
     return found
 
 

@@ -99,6 +99,21 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
+class Under:
+    """Ours may be this high, in the row's unit, whatever theirs is."""
+
+    amount: float
+    unit: str
+
+    def met(self, ours: float, theirs: float) -> bool:
+        del theirs
+        return ours <= self.amount
+
+    def __str__(self) -> str:
+        return f"≤ {self.amount:g} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One comparison. `goal` None: for information."""
 

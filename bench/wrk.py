@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.entrance import Entrance
@@ -46,15 +47,26 @@ class Load:
         return self.requests / self.seconds
 
 
-def load(entrance: Entrance, path: str, seconds: int, size: int) -> Load:
-    """What it sees; an error, or an answer shorter than `size`, is a mistake of the bench."""
+def load(
+    entrance: Entrance,
+    path: str,
+    seconds: int,
+    size: int,
+    *,
+    more: Mapping[str, str] | None = None,
+    connections: int = CONNECTIONS,
+) -> Load:
+    """What it sees, with `more` headers; an error, or an answer shorter than `size`, is our mistake."""
     # JSON and Lua write these strings alike; the names need Lua's brackets.
-    headers = ", ".join(f"[{json.dumps(k)}] = {json.dumps(v)}" for k, v in entrance.headers.items())
+    headers = ", ".join(
+        f"[{json.dumps(k)}] = {json.dumps(v)}"
+        for k, v in {**entrance.headers, **(more or {})}.items()
+    )
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT.format(headers=f"{{{headers}}}", port=entrance.port))
         script.flush()
         command = [
-            "wrk", f"--threads={THREADS}", f"--connections={CONNECTIONS}",
+            "wrk", f"--threads={THREADS}", f"--connections={connections}",
             f"--duration={seconds}s", "--timeout=10s", f"--script={script.name}",
             entrance.address + path,
         ]  # fmt: skip

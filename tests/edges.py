@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from carrel.adapters import certificates, versions
+from carrel.adapters import nginx as tool
 from carrel.adapters.process import Identity
 from carrel.core import edge as rules
-from carrel.core.edge import Edge, local_edge
+from carrel.core.edge import Edge, OwnServer, local_edge
 from carrel.core.layout import LocalLayout
 from carrel.core.machine import Machine
 from carrel.core.site import PasswordHash, Site, User
@@ -136,13 +137,19 @@ class RealEdge:
         self.tunnels = {user: free_port() for user in tunnels}
         people = tuple(User(u, PasswordHash("h"), port=self.tunnels.get(u)) for u in users)
         self.site = Site(DOMAIN, "/s", people, local_port=free_port())
-        machine = Machine(nginx=versions.nginx())
+        machine = Machine(nginx=versions.nginx(), brotli=tool.installed(tool.BROTLI))
         self.edge = replace(local_edge(self.site, self.layout, machine), users=())
         self._open = contextlib.ExitStack()
         self._desks: dict[str, Desk] = {}
         self.nginx: subprocess.Popen[bytes] | None = None
         self.beside = ""
         """Servers of others, in the same nginx."""
+
+    def without_brotli(self) -> None:
+        """Be an nginx without that module from the next start on."""
+        server = self.edge.server
+        assert isinstance(server, OwnServer)
+        self.edge = replace(self.edge, brotli=False, server=replace(server, modules=()))
 
     @property
     def port(self) -> int:

@@ -75,7 +75,10 @@ TWO_USERS = Site(
 
 V1 = Machine(cgroups="v1", runtime="runc", nginx=(1, 22, 1))
 V2 = Machine(
-    controllers=frozenset({"memory", "cpu", "pids"}), cgroup_manager="systemd", nginx=(1, 26, 3)
+    controllers=frozenset({"memory", "cpu", "pids"}),
+    cgroup_manager="systemd",
+    nginx=(1, 26, 3),
+    brotli="/usr/lib/nginx/modules/ngx_http_brotli_static_module.so",
 )
 
 

@@ -214,7 +214,7 @@ class RealSite:
             method = "GET" if data is None else "POST"
             connection.request(method, path, body=data, headers=headers or {})
             reply = connection.getresponse()
-            return reply.status, dict(reply.headers), reply.read().decode()
+            return reply.status, dict(reply.headers), reply.read().decode(errors="replace")
         finally:
             connection.close()
 

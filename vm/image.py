@@ -13,6 +13,7 @@ from carrel.adapters.process import Identity
 from carrel.core.resources import Image
 from carrel.core.site import ImageRecipe
 from carrel.targets import facts, images
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.image_store import ImageStore
 from carrel.targets.images import Builder
 from carrel.targets.local.backend import Local
@@ -39,7 +40,9 @@ def image_directory(target: Path) -> None:
     owner = Identity.of(layout.account)
     builder = Builder(local.podman, f"{layout.root}/images", owner, say)
     say(f"unpacking {image.reference}")
-    ImageStore(str(target)).add(local.podman, builder.build(image))
+    # Nothing is selected yet, and so nothing is served.
+    store = ImageStore(str(target), EditorFiles(f"{target}.editor", Identity.ours()))
+    store.add(local.podman, builder.build(image))
 
 
 def _build() -> None:

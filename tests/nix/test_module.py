@@ -117,6 +117,7 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
 
 def test_the_example_makes_exactly_these_directories(example: Desks) -> None:
     assert [line for line in example.found["tmpfiles"] if "alice" not in line] == [
+        "d /var/lib/carrel/editor 0755 root root -",
         "d /var/lib/carrel/images 0755 root root -",
         "d /var/lib/carrel/secrets 0711 root root -",
         "d /var/lib/vscode/dan 0700 carrel-dan carrel-dan -",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from carrel.adapters import files, probe, process
+from carrel.adapters import files, nginx, probe, process, versions
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.errors import Missing, ToolFailed
@@ -301,3 +301,52 @@ def test_podman_whose_pause_process_lives_is_left_alone(
         with pytest.raises(ToolFailed, match="invalid internal status"):
             failing.image_exists("localhost/a:1")
         assert remembered.exists()
+
+
+MODULE = "ngx_http_brotli_static_module.so"
+LOAD = f"load_module modules/{MODULE};\n"
+
+
+@pytest.mark.parametrize(
+    ("main", "enabled", "found"),
+    [
+        ("include /etc/nginx/modules-enabled/*.conf;\n", {"50-brotli.conf": LOAD}, True),
+        (
+            "include modules-enabled/*.conf;\n",
+            {"50-echo.conf": "load_module modules/echo.so;\n"},
+            False,
+        ),
+        ("include modules-enabled/*.conf;\n", {"50-brotli.conf": f"# {LOAD}"}, False),
+        ("include modules-enabled/*.conf;\n", {"brotli.disabled": LOAD}, False),
+        ("# include modules-enabled/*.conf;\n", {"50-brotli.conf": LOAD}, False),
+        ("events {}\n", {"50-brotli.conf": LOAD}, False),
+        (f'load_module "/usr/lib/nginx/modules/{MODULE}";\nevents {{}}\n', {}, True),
+        (f"  {LOAD}", {}, True),
+        (f"load_module modules/not_{MODULE};\n", {}, False),
+    ],
+)
+def test_a_module_counts_when_the_operators_nginx_loads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: str, enabled: dict[str, str], found: bool
+) -> None:
+    monkeypatch.setattr(nginx, "CONFIGURATION", tmp_path / "nginx.conf")
+    assert nginx.loaded(MODULE) == "", "no nginx, no module"
+    (tmp_path / "nginx.conf").write_text(main)
+    (tmp_path / "modules-enabled").mkdir()
+    for name, text in enabled.items():
+        (tmp_path / "modules-enabled" / name).write_text(text)
+    assert nginx.loaded(MODULE).endswith(MODULE) == found
+
+
+@pytest.mark.parametrize(
+    "said", ["", "nginx version: nginx/1.26.3\n", "--modules-path=/nowhere --x"]
+)
+def test_a_module_that_is_not_beside_the_others_is_not_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    monkeypatch.setattr(versions, "nginx_options", lambda: said)
+    assert nginx.installed(MODULE) == ""
+    (tmp_path / MODULE).touch()
+    monkeypatch.setattr(
+        versions, "nginx_options", lambda: f"--prefix=/x --modules-path={tmp_path} --y"
+    )
+    assert nginx.installed(MODULE) == f"{tmp_path}/{MODULE}"

@@ -246,6 +246,7 @@ def test_a_tunnel_listens_on_loopback_only() -> None:
             "/k",
             "/p",
             "/h/kept",
+            "/e",
             Transport.LOCAL,
             "/h/log",
             tunnels=(Tunnel("dan", 8082),),

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO
 
 from carrel.adapters.process import Identity
 from carrel.errors import Conflict, ToolFailed
@@ -165,14 +166,43 @@ def copy_tree(source: Path, target: str, owner: Identity) -> None:
 def copy_file(source: Path, target: str, owner: Identity) -> None:
     """Copy one file; it stays executable if it was."""
     executable = source.stat().st_mode & 0o111
+    with source.open("rb") as reader:
+        fill(target, reader, owner, 0o755 if executable else 0o644)
+
+
+def fill(target: str, content: IO[bytes], owner: Identity, mode: int = 0o644) -> None:
+    """Make a file of bytes that may be many; a crash may leave only the beginning of it."""
     with _parent(target) as (parent, name):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with (
-            source.open("rb") as reader,
-            os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "wb") as writer,
-        ):
-            shutil.copyfileobj(reader, writer)
-            _own(writer.fileno(), owner, 0o755 if executable else 0o644)
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "wb") as writer:
+            shutil.copyfileobj(content, writer)
+            _own(writer.fileno(), owner, mode)
+
+
+def move(source: str, target: str) -> None:
+    """Give a file or directory another name, where there is none of that name."""
+    with _parent(source) as (parent, name), _parent(target) as (into, other):
+        os.rename(name, other, src_dir_fd=parent, dst_dir_fd=into)
+        os.fsync(into)
+
+
+def opened(path: str) -> BinaryIO | None:
+    """A plain file to be read, or None if there is none; the caller closes it."""
+    try:
+        with _parent(path) as (parent, name):
+            # Without O_NONBLOCK, opening a pipe would wait for somebody who writes.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            handle = os.open(name, flags, dir_fd=parent)
+    except (FileNotFoundError, NotADirectoryError, ToolFailed):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
+    return os.fdopen(handle, "rb")
 
 
 def open_lock(path: str) -> int:

@@ -6,15 +6,22 @@ whoever reloads nginx meanwhile still sees the old one.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
-from carrel.adapters import files, process, systemd
+from carrel.adapters import files, process, systemd, versions
 from carrel.adapters.process import Identity, World
 from carrel.core.names import NGINX_UNIT
 from carrel.errors import ToolFailed
 
 WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
+
+BROTLI = "ngx_http_brotli_static_module.so"
+"""The module for files that are compressed with brotli already: libnginx-mod-http-brotli-static."""
+CONFIGURATION = Path("/etc/nginx/nginx.conf")
+ENABLED = "modules-enabled"
+"""Where Debian says which modules nginx loads; its nginx.conf includes them."""
 
 # $1: a directory with the new file, $2: the directory of the old one, on which it is laid.
 _TEST = 'mount -t overlay -o "lowerdir=$1:$2" overlay "$2" && exec nginx -t -q'
@@ -63,6 +70,33 @@ def test() -> None:
             why=f"it said:\n  {result.errors.strip() or result.output.strip()}",
             fix="mend what it names; `nginx -t` says whether it is well again",
         )
+
+
+def installed(module: str) -> str:
+    """The file of a module beside nginx's other ones; empty if there is none, or no nginx."""
+    found = re.search(r"--modules-path=(\S+)", versions.nginx_options())
+    path = Path(found[1], module) if found else None
+    return str(path) if path is not None and path.is_file() else ""
+
+
+def loaded(module: str) -> str:
+    """What the operator's nginx loads `module` from; empty if it does not.
+
+    Read in its files: asking nginx itself would have it look up the names of other sites' servers.
+    """
+    files_ = [CONFIGURATION]
+    if ENABLED in _plain(CONFIGURATION):
+        files_ += sorted((CONFIGURATION.parent / ENABLED).glob("*.conf"))
+    said = "\n".join(map(_plain, files_))
+    line = re.search(rf"^\s*load_module\s+\"?([^\s\";]*/{re.escape(module)})", said, re.MULTILINE)
+    return line[1] if line else ""
+
+
+def _plain(file: Path) -> str:
+    try:
+        return re.sub(r"#.*", "", file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
 
 
 def _test(path: str, content: str) -> None:

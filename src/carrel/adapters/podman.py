@@ -143,6 +143,14 @@ class Podman:
             seconds=seconds,
         ).output  # fmt: skip
 
+    def copy_out(self, image: str, inside: str, target: str) -> None:
+        """Copy a file of an image, whose links lead nowhere but into the image, to `target`."""
+        container = self.cli("create", "--pull=never", image).output.strip()
+        try:
+            self.cli("cp", f"{container}:{inside}", target)
+        finally:
+            self.cli("rm", "--force", container)
+
     def execute(self, container: str, command: Sequence[str], *, terminal: bool) -> int:
         """Run a command in a running container with our own standard streams; its exit status."""
         options = ("--interactive", "--tty") if terminal else ("--interactive",)

@@ -25,9 +25,14 @@ def of(tool: str, option: str) -> Version:
 
 def nginx() -> Version:
     """The version of nginx; empty where there is none, which preflight says in better words."""
+    return _first(nginx_options())
+
+
+def nginx_options() -> str:
+    """What nginx says of itself and how it was made; empty where there is none."""
     if shutil.which("nginx", path=WORLD.environment["PATH"]) is None:
-        return ()
-    return _first(process.run(["nginx", "-v"], WORLD).errors)
+        return ""
+    return process.run(["nginx", "-V"], WORLD).errors
 
 
 def _first(text: str) -> Version:

@@ -61,9 +61,13 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
-    """An nginx of our own, in the foreground; `home` is where it keeps its pid and temporary files."""
+    """An nginx of our own, in the foreground; `home` is where it keeps its pid and temporary files.
+
+    `modules`: files with more of nginx, to be loaded.
+    """
 
     home: str
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class Edge:
     pages: str
     kept: str
     """The file with the people whose connections are kept open."""
+    editor_files: str
+    """The directory with the editor's own files, by its version."""
     transport: Transport
     sign_ins: str
     """Where refused attempts to sign in are written down, as nginx's access_log wants it."""
@@ -101,6 +107,8 @@ class Edge:
     users: tuple[str, ...] = ()
     """Whose connections are kept open between requests; others work too, a little slower."""
     tunnels: tuple[Tunnel, ...] = ()
+    brotli: bool = False
+    """Whether this nginx has the module for files that are compressed so already."""
 
 
 def local_edge(site: Site, layout: LocalLayout, machine: Machine) -> Edge:
@@ -108,17 +116,19 @@ def local_edge(site: Site, layout: LocalLayout, machine: Machine) -> Edge:
     return Edge(
         domain=site.domain,
         listen=(f"127.0.0.1:{site.local_port}",),
-        server=OwnServer(layout.nginx),
+        server=OwnServer(layout.nginx, (machine.brotli,) if machine.brotli else ()),
         sockets=layout.sockets,
         certificate=f"{layout.tls}/site.crt",
         key=f"{layout.tls}/site.key",
         pages=layout.pages,
         kept=f"{layout.nginx}/kept.conf",
+        editor_files=layout.editor_files,
         transport=Transport.LOCAL,
         sign_ins=layout.sign_ins,
         http2=Http2.DIRECTIVE if machine.nginx >= HTTP2_DIRECTIVE else Http2.LISTEN,
         users=tuple(user.name for user in site.users),
         tunnels=_tunnels(site),
+        brotli=bool(machine.brotli),
     )
 
 
@@ -134,12 +144,14 @@ def host_edge(site: Site, layout: HostLayout, machine: Machine) -> Edge:
         key=bundle.path if bundle else f"{layout.tls}/site.key",
         pages=layout.pages,
         kept=layout.nginx_kept,
+        editor_files=layout.editor_files,
         transport=Transport.LOCAL if site.tls.mode is TlsMode.LOCAL else Transport.PUBLIC,
         sign_ins=SYSLOG,
         # As an option of listen it would be for the operator's other sites too.
         http2=Http2.DIRECTIVE if machine.nginx >= HTTP2_DIRECTIVE else Http2.OFF,
         users=tuple(user.name for user in site.users),
         tunnels=_tunnels(site),
+        brotli=bool(machine.brotli),
     )
 
 

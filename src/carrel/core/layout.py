@@ -51,6 +51,11 @@ class Layout(ABC):
         """What nginx reads of ours."""
 
     @property
+    @abstractmethod
+    def editor_files(self) -> str:
+        """The editor's own files for nginx, one directory per version of it."""
+
+    @property
     def applied(self) -> str:
         """The configuration that was brought about last."""
         return f"{self.state}/applied.toml"
@@ -172,6 +177,11 @@ class LocalLayout(Layout):
         return f"{self.run}/ai"
 
     @property
+    def editor_files(self) -> str:
+        """The editor's own files for nginx, shared by the account's sites, as its images are."""
+        return f"{self.root}/editor"
+
+    @property
     def supervisor_config(self) -> str:
         """Main file of supervisord."""
         return f"{self.state}/supervisor/supervisord.conf"
@@ -247,6 +257,11 @@ class HostLayout(Layout):
     def images(self) -> str:
         """One unpacked root file system per image version."""
         return f"{self.state}/images"
+
+    @property
+    def editor_files(self) -> str:
+        """The editor's own files for nginx, of the image in use and the one before it."""
+        return f"{self.state}/editor"
 
     @property
     def current_image(self) -> str:

@@ -28,6 +28,8 @@ class Machine:
     """Whether the kernel speaks IPv6."""
     nginx: tuple[int, ...] = ()
     """The version of nginx."""
+    brotli: str = ""
+    """The file of nginx's module for files that are compressed with brotli; empty: it has none."""
 
 
 MOST_OPEN_FILES = 65536
@@ -38,13 +40,14 @@ NIXOS_NGINX = (1, 28)
 """What NixOS has at least, since 25.05."""
 
 
-def server_machine(*, ipv6: bool, nginx: tuple[int, ...]) -> Machine:
-    """What every server enforces: all there is. `nginx`: the version that it has."""
+def server_machine(*, ipv6: bool, nginx: tuple[int, ...], brotli: str = "") -> Machine:
+    """What every server enforces: all there is. `nginx`: the version that it has, and `brotli`."""
     return Machine(
         controllers=frozenset({"memory", "cpu", "pids"}),
         open_files=MOST_OPEN_FILES,
         ipv6=ipv6,
         nginx=nginx,
+        brotli=brotli,
     )
 
 

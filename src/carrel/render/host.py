@@ -90,7 +90,7 @@ def state(site: Site, around: Surroundings) -> State:
 def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     layout = around.layout
     # The directory around them is made with the lock, and holds the journal.
-    for path in (layout.images, layout.engine, layout.agent):
+    for path in (layout.images, layout.editor_files, layout.engine, layout.agent):
         yield Directory(path, ROOT, 0o755)
     # Who knows a name may enter: the files belong to the accounts, and each reads only its own.
     yield Directory(layout.secrets, ROOT, 0o711)

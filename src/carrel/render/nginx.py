@@ -66,8 +66,9 @@ def _head(server: OwnServer) -> str:
         f"    {kind}_temp_path {quoted(f'{server.home}/{kind}')};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    modules = "".join(f"load_module {quoted(file)};\n" for file in server.modules)
     return f"""\
-daemon off;
+{modules}daemon off;
 pid {quoted(f"{server.home}/nginx.pid")};
 error_log stderr warn;
 # One process: when it is killed, no orphaned worker keeps the port from the next one. Enough for

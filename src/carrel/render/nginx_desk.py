@@ -8,13 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carrel.core import edge as rules
-from carrel.core import headers
+from carrel.core import editor_files, headers
 from carrel.core.edge import Edge
 from carrel.core.headers import Transport
 from carrel.render.nginx_text import added, hidden, indented, passed, quoted
 
 TOO_MUCH = 494
 """nginx's own status for headers that are too large; it has no other name for them in error_page."""
+
+EDITOR = "@carrel_editor"
+"""The desk's code-server, for what nginx itself has not."""
 
 FOREIGN = "A page of another address asked for this, and was refused."
 
@@ -40,6 +43,10 @@ set $carrel_jar {quoted(way.cookie)};
 {_proxy()}
 {passed(headers.TO_A_DESK)}
 location / {{
+{_inside(way)}{indented(hidden(theirs) + added(theirs), 1)}}}
+
+{_editor_files(edge, way)}
+location {EDITOR} {{
 {_inside(way)}{indented(hidden(theirs) + added(theirs), 1)}}}
 
 # The session is made and ended here, under the name that browsers know it by.
@@ -71,6 +78,26 @@ proxy_buffer_size 64k;
 proxy_buffers 4 64k;
 proxy_max_temp_file_size 0;
 client_max_body_size 1g;
+"""
+
+
+def _editor_files(edge: Edge, way: Way) -> str:
+    """Compressed once, when the image was built; what is not there, the editor itself answers."""
+    kinds = " ".join(f"{kind} {end};" for end, kind in editor_files.KINDS.items())
+    brotli = "    brotli_static on;\n" if edge.brotli else ""
+    return f"""\
+# The editor's own files: the same for everybody, and never another one under one address.
+location ~ "^/{editor_files.PATH}$" {{
+{indented(way.unknown, 1)}    root {quoted(edge.editor_files)};
+    disable_symlinks on;
+    types {{ {kinds} }}
+    sendfile on;
+    tcp_nopush on;
+{brotli}    gzip_static on;
+    gzip_vary on;
+    add_header Cache-Control "{editor_files.KEPT}";
+{indented(added(headers.desk(way.transport)), 1)}    try_files $uri {EDITOR};
+}}
 """
 
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from carrel.adapters import accounts, versions
+from carrel.adapters import accounts, nginx, versions
 from carrel.adapters.process import Identity
 from carrel.core import names, network
 from carrel.core.layout import HostLayout, LocalLayout
@@ -73,7 +73,11 @@ def host_layout(config: Path) -> HostLayout:
 
 def host_machine() -> Machine:
     """What a server enforces: everything, or preflight has said no."""
-    return server_machine(ipv6=Path("/proc/net/if_inet6").exists(), nginx=versions.nginx())
+    return server_machine(
+        ipv6=Path("/proc/net/if_inet6").exists(),
+        nginx=versions.nginx(),
+        brotli=nginx.loaded(nginx.BROTLI),
+    )
 
 
 def build_layout(layout: HostLayout) -> LocalLayout:
@@ -131,6 +135,7 @@ def machine(layout: LocalLayout) -> Machine:
             runtime=runtime,
             open_files=_at_most(open_files),
             nginx=versions.nginx(),
+            brotli=nginx.installed(nginx.BROTLI),
         )
     delegated = _delegated() if layout.account == layout.owner else frozenset()
     return Machine(
@@ -140,6 +145,7 @@ def machine(layout: LocalLayout) -> Machine:
         cgroup_manager="systemd" if delegated else "cgroupfs",
         open_files=_at_most(open_files),
         nginx=versions.nginx(),
+        brotli=nginx.installed(nginx.BROTLI),
     )
 
 

@@ -21,6 +21,8 @@ from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
 from carrel.core import names
 from carrel.errors import ConfigError, Refused
+from carrel.targets import editor_files
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.images import Built
 
 RECORD = "image.json"
@@ -32,8 +34,9 @@ MOUNTED_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", names.CA_BUN
 class ImageStore:
     """The directory with the images. Only root writes there."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, editor_files: EditorFiles) -> None:
         self.directory = directory
+        self._editor_files = editor_files
 
     def path(self, digest: str) -> str:
         """Where the image with this digest is, or would be."""
@@ -65,17 +68,38 @@ class ImageStore:
 
     def select(self, digest: str) -> None:
         """Say which image is in use; the one so far becomes the previous one."""
+        self._serve(digest)
         before = self.selected
         if before == digest:
             return
         if before:
             self._write("previous", before)
         self._write("selected", digest)
+        self._serve_no_other()
 
     def restore(self, selected: str, previous: str) -> None:
         """Undo `select`: both as they were."""
+        self._serve(selected)
         self._write("selected", selected)
         self._write("previous", previous)
+        self._serve_no_other()
+
+    def _serve(self, digest: str) -> None:
+        """Give nginx the files of the image's editor; only one in use is trusted with that."""
+        version = self._editor(digest)
+        if version:
+            archive = files.opened(f"{self.path(digest)}/rootfs{editor_files.ARCHIVE}")
+            if archive is not None:
+                with archive:
+                    self._editor_files.unpack(version, archive)
+
+    def _serve_no_other(self) -> None:
+        # Workspaces run the one in use, or, while they are switched, the one before.
+        self._editor_files.keep((self._editor(self.selected), self._editor(self.previous)))
+
+    def _editor(self, digest: str) -> str:
+        built = self.get(digest)
+        return built.editor if built else ""
 
     def find(self, name: str) -> Built:
         """The image that `name` (a digest or its beginning) means; ConfigError if not just one."""

@@ -20,11 +20,13 @@ from typing import Any
 from carrel.adapters import bootstrap, files
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
+from carrel.core.editor_files import is_version
 from carrel.core.names import CODER_UID, MANIFEST, image_reference
 from carrel.core.resources import Image
 from carrel.core.site import GIB, ImageRecipe, Network
 from carrel.errors import ConfigError, Missing
-from carrel.targets import facts
+from carrel.targets import editor_files, facts
+from carrel.targets.editor_files import EditorFiles
 
 PUBLISHED_BASE = "docker.io/library/debian:trixie-slim"
 PULLED = "localhost/carrel/base-pulled:trixie"
@@ -46,6 +48,12 @@ class Built:
     reference: str
     size: int
     manifest: dict[str, Any]
+
+    @property
+    def editor(self) -> str:
+        """Which build of the editor is in it; empty if it does not say, or has no files for nginx."""
+        version = self.manifest.get("editor")
+        return version if is_version(version) else ""
 
     @property
     def missing_extensions(self) -> tuple[str, ...]:
@@ -80,11 +88,20 @@ def image(recipe: ImageRecipe, out: Network = DIRECT) -> Image:
 class Builder:
     """Builds into the store of one account; `directory` (the account's) holds records and logs."""
 
-    def __init__(self, podman: Podman, directory: str, owner: Identity, say: Say) -> None:
+    def __init__(
+        self,
+        podman: Podman,
+        directory: str,
+        owner: Identity,
+        say: Say,
+        editor_files: EditorFiles | None = None,
+    ) -> None:
+        """`editor_files`: where nginx gets the files of the images' editors from, if from this store."""
         self._podman = podman
         self._directory = directory
         self._owner = owner
         self._say = say
+        self._editor_files = editor_files
 
     def build(self, wanted: Image, *, fresh: bool = False, again: bool = False) -> Built:
         """Make sure `wanted` is in the store.
@@ -94,8 +111,26 @@ class Builder:
         """
         with self._alone():
             if not again and not fresh and self._podman.image_exists(wanted.reference):
-                return self._recorded(wanted.reference) or self._record(wanted.reference)
-            return self._build(wanted, fresh=fresh, again=again)
+                built = self._recorded(wanted.reference) or self._record(wanted.reference)
+            else:
+                built = self._build(wanted, fresh=fresh, again=again)
+            self._serve(built)
+            return built
+
+    def _serve(self, built: Built) -> None:
+        """Give nginx the files of the image's editor, if it has not got them."""
+        here = self._editor_files
+        if here is None or not built.editor or built.editor in here.versions():
+            return
+        taken = f"{self._directory}/editor.tar"
+        try:
+            self._podman.copy_out(built.reference, editor_files.ARCHIVE, taken)
+            archive = files.opened(taken)
+            if archive is not None:
+                with archive:
+                    here.unpack(built.editor, archive)
+        finally:
+            files.remove_file(taken)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -133,7 +168,10 @@ class Builder:
     def prune(self) -> int:
         """Remove unused images and build caches; how many went."""
         with self._alone():
-            return self._podman.prune_images()
+            gone = self._podman.prune_images()
+            if self._editor_files is not None:
+                self._editor_files.keep({built.editor for built in self.built()})
+            return gone
 
     def _recorded(self, reference: str) -> Built | None:
         text = files.text(self._place(reference))

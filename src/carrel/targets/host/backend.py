@@ -37,6 +37,7 @@ from carrel.core.resources import (
 )
 from carrel.errors import ToolFailed
 from carrel.targets import disk, reloading
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.image_store import ImageStore, digest_of
 from carrel.targets.journal import Journal
 from carrel.targets.protocol import Told
@@ -60,7 +61,7 @@ class Host:
         self, layout: HostLayout, fetch: Callable[[Image], None], started: Started
     ) -> None:
         self.layout = layout
-        self.images = ImageStore(layout.images)
+        self.images = ImageStore(layout.images, EditorFiles(layout.editor_files, Identity.ours()))
         self.journal = Journal(layout.journal, layout.steps, "root")
         self._fetch = fetch
         self._started = started

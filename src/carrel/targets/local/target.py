@@ -13,6 +13,7 @@ from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.render import local
 from carrel.targets import facts
+from carrel.targets.editor_files import EditorFiles
 from carrel.targets.fingerprint import fingerprints
 from carrel.targets.images import Builder
 from carrel.targets.local.backend import Local
@@ -64,7 +65,8 @@ class LocalTarget:
     def builder(self) -> Builder:
         """Builds images into the account's store."""
         owner = Identity.of(self.layout.account)
-        return Builder(self.store.podman, f"{self.layout.root}/images", owner, self.say)
+        here = EditorFiles(self.layout.editor_files, owner)
+        return Builder(self.store.podman, f"{self.layout.root}/images", owner, self.say, here)
 
     def _build(self, image: Image) -> None:
         self.builder.build(image)
