@@ -48,15 +48,16 @@ def with_descendants(roots: set[int], parents: Mapping[int, int]) -> set[int]:
     return found
 
 
-def processor_seconds(pids: set[int]) -> float:
-    """How long these processes, and children of theirs that have ended, have kept processors busy."""
-    ticks = 0
+def processor_seconds(pids: set[int]) -> Mapping[int, float]:
+    """How long each of these processes has kept processors busy."""
+    found = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-            # proc(5): utime, stime, cutime, cstime.
-            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+            # proc(5): utime and stime.
+            ticks = sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+            found[pid] = ticks / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def own(pids: set[int]) -> float:

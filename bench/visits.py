@@ -46,7 +46,9 @@ class Visit:
     all: float
     """Kilobytes on the line, with WebSockets, TLS and headers."""
     processor: float
-    """Seconds of the editor's."""
+    """Seconds of the processes that the editor has while nobody is there: what answers requests."""
+    started: float
+    """Seconds of those that it starts for a visitor: extensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def _rows(ours: list[tuple[Visit, Visit]], bare: list[tuple[Visit, Visit]]) -> I
     yield Row("· moves files of", "KB", *both(lambda v: v[0].files))
     yield Row("· moves in all", "KB", *both(lambda v: v[0].all))
     yield Row("· editor's processor", "s", *both(lambda v: v[0].processor), AtMostTimes(0.5))
+    yield Row("· that of extensions", "s", *both(lambda v: v[0].started))
     yield Row("second visit", "s", *both(lambda v: v[1].seconds))
     yield Row("· moves files of", "KB", *both(lambda v: v[1].files), Under(100, "KB"))
     yield Row("· moves in all", "KB", *both(lambda v: v[1].all))
@@ -98,7 +101,7 @@ def _rows(ours: list[tuple[Visit, Visit]], bare: list[tuple[Visit, Visit]]) -> I
 
 def _told(visit: Visit) -> str:
     moved = f"{visit.files:.0f} of {visit.all:.0f} KB"
-    return f"{visit.seconds:.2f} s, {moved}, {visit.processor:.2f} s of processor"
+    return f"{visit.seconds:.2f} s, {moved}, {visit.processor:.2f} + {visit.started:.2f} s of processor"
 
 
 def _rates(workspace: Workspace) -> Row:
@@ -180,9 +183,15 @@ def _visit(browser: BrowserContext, host: Host, slow: Line) -> Visit:
     page.locator(chromium.WORKBENCH).wait_for(timeout=WAIT_SECONDS * 1000)
     seconds = time.perf_counter() - begun
     page.wait_for_timeout(QUIET_SECONDS * 1000)
-    spent = processes.processor_seconds(host.processes()) - used
+    now = processes.processor_seconds(host.processes())
     page.close()
-    return Visit(seconds, sum(moved) / 1000, (slow.received - before) / 1000, spent)
+    return Visit(
+        seconds,
+        sum(moved) / 1000,
+        (slow.received - before) / 1000,
+        sum(now[pid] - used[pid] for pid in now.keys() & used.keys()),
+        sum(now[pid] for pid in now.keys() - used.keys()),
+    )
 
 
 def _counted(browser: BrowserContext, page: Page) -> list[float]:

@@ -1,5 +1,6 @@
 """A real site from the command line's point of view."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,25 @@ def test_nginx_says_of_every_file_what_the_editor_says_and_gives_the_same_bytes(
         assert set(theirs["Cache-Control"].split(", ")) < set(ours["Cache-Control"].split(", "))
         # For kinds that it does not know, the editor says this.
         assert theirs["Content-Type"] in (ours["Content-Type"], "text/plain"), path
+
+
+UNPACK = """\
+const fs = require("node:fs"), zlib = require("node:zlib");
+for (const file of process.argv.slice(1)) {
+    const plain = fs.readFileSync(file);
+    if (!zlib.gunzipSync(fs.readFileSync(`${file}.gz`)).equals(plain)) throw file;
+    if (!zlib.brotliDecompressSync(fs.readFileSync(`${file}.br`)).equals(plain)) throw file;
+}
+"""
+
+
+def test_what_was_compressed_is_the_same_when_it_is_opened(site: RealSite) -> None:
+    paths = [f"{site.layout.editor_files}{path}" for path in served(site)]
+    subprocess.run(["node", "--eval", UNPACK, *paths], check=True, timeout=60)
+    script = next(Path(path) for path in paths if path.endswith("/workbench.js"))
+    size = script.stat().st_size
+    assert Path(f"{script}.gz").stat().st_size < 0.3 * size
+    assert Path(f"{script}.br").stat().st_size < 0.23 * size
 
 
 def test_the_page_asks_for_files_that_nginx_has(site: RealSite, session: dict[str, str]) -> None:
