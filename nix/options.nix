@@ -191,6 +191,16 @@ in
       '';
     };
 
+    languages = mkOption {
+      type = types.listOf (types.enum facts.languages);
+      default = [ ];
+      example = [
+        "go"
+        "rust"
+      ];
+      description = "More languages for the image, each with its compiler and its package manager, as Debian has them.";
+    };
+
     packages = mkOption {
       type = types.listOf types.str;
       default = [ ];

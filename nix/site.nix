@@ -203,7 +203,7 @@ let
     };
     image = {
       base = cfg.baseImage;
-      inherit (cfg) packages extensions;
+      inherit (cfg) languages packages extensions;
     };
     storage.base = cfg.workspaceBase;
     ai = {

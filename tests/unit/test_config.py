@@ -2,18 +2,21 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from carrel.adapters import certificates
-from carrel.config import load, secrets
+from carrel.config import load, schema, secrets
 from carrel.config.load import Faulty
 from carrel.config.template import example, network
 from carrel.core.site import (
+    LANGUAGES,
     AiLimits,
     AiMode,
+    ImageRecipe,
     Limits,
     PasswordHash,
     Price,
@@ -24,6 +27,7 @@ from carrel.core.site import (
 from carrel.errors import ConfigError
 from carrel.gateway import settings
 from carrel.render import secret
+from carrel.targets import images
 from samples import HASH, write_config
 
 START = 'domain = "code.example.org"\n'
@@ -339,6 +343,30 @@ def test_a_proxy_that_workspaces_could_not_use_is_a_fault(
     (text,) = found.values()
     assert words in text
     assert "geheim" not in text
+
+
+def test_languages_are_debians_packages_and_part_of_the_recipe(tmp_path: Path) -> None:
+    text = START + '[image]\nlanguages = ["go", "php"]\npackages = ["php-cli", "cowsay"]\n'
+    recipe = site(tmp_path, text).image
+    assert recipe.all_packages[0] == "golang-go"
+    assert recipe.all_packages[-1] == "cowsay"
+    assert recipe.all_packages.count("php-cli") == 1
+    found = faults(tmp_path, START + '[image]\nlanguages = ["cobol"]\n')
+    assert "go" in found["image.languages.0"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_makes_another_image_and_none_makes_the_same(language: str) -> None:
+    plain = images.image(ImageRecipe())
+    assert images.image(ImageRecipe(languages=())) == plain
+    other = images.image(ImageRecipe(languages=(language,)))
+    assert other.reference != plain.reference
+    assert other.packages == LANGUAGES[language]
+
+
+def test_the_schema_knows_every_language() -> None:
+    words = get_args(get_args(schema.ImageTable.model_fields["languages"].annotation)[0])
+    assert words == tuple(LANGUAGES)
 
 
 def test_limits_of_one_person_are_over_those_of_all(tmp_path: Path) -> None:

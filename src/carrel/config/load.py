@@ -207,6 +207,7 @@ def _site(document: schema.Document, folder: Path) -> Site:
         ),
         image=ImageRecipe(
             base=image.base,
+            languages=image.languages,
             packages=image.packages,
             extensions=tuple(
                 absolute(item) if item.endswith(".vsix") else item for item in image.extensions

@@ -243,6 +243,11 @@ class ImageTable(Strict):
         description="auto: Debian 13 from a registry, or from the machine's own apt sources; "
         "debian: always the latter; or any image reference",
     )
+    languages: tuple[Literal["go", "rust", "java", "ruby", "php"], ...] = Field(
+        (),
+        description="more languages, each with its compiler and its package manager, as Debian has "
+        "them; Python, JavaScript, C and C++ are always there",
+    )
     packages: tuple[Package, ...] = Field((), description="more Debian packages")
     extensions: tuple[Extension, ...] = Field(
         ("sst-dev.opencode",), description="VS Code extensions: Open VSX ids or .vsix paths"

@@ -22,7 +22,8 @@ language = "en"                  # of the pages and the sign-in form: en | de
 
 [image]                          # what every workspace runs
 base = "auto"                    # auto | debian | any image, e.g. codercom/code-server:4.139.1
-packages = []                    # more Debian packages, e.g. ["php-cli"]
+languages = []                   # go, rust, java, ruby, php; Python, JavaScript, C and C++ are there
+packages = []                    # more Debian packages, e.g. ["postgresql-client"]
 extensions = ["sst-dev.opencode"]  # Open VSX ids, or paths of .vsix files
 
 [network]                        # what stands between this machine and the internet

@@ -85,6 +85,16 @@ class Tls:
     key: SecretFile | None = None
 
 
+LANGUAGES = {
+    "go": ("golang-go",),
+    "rust": ("cargo", "rustc", "rustfmt"),
+    "java": ("default-jdk-headless", "maven"),
+    "ruby": ("bundler", "ruby", "ruby-dev"),
+    "php": ("composer", "php-cli", "php-curl", "php-mbstring", "php-sqlite3", "php-xml"),
+}
+"""Debian's packages for a language: to run, to build, and to fetch what others wrote."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecipe:
     """What the operator asked the workspace image to be made from."""
@@ -92,6 +102,14 @@ class ImageRecipe:
     base: str = "auto"
     packages: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ("sst-dev.opencode",)
+    languages: tuple[str, ...] = ()
+    """Keys of `LANGUAGES`."""
+
+    @property
+    def all_packages(self) -> tuple[str, ...]:
+        """Every Debian package besides those that each image has."""
+        spoken = (package for language in self.languages for package in LANGUAGES[language])
+        return tuple(dict.fromkeys((*spoken, *self.packages)))
 
 
 @dataclass(frozen=True, slots=True)

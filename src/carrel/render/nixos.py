@@ -14,6 +14,7 @@ from carrel.core.layout import HostLayout
 from carrel.core.machine import NIXOS_NGINX, server_machine
 from carrel.core.resources import Account, Directory, File, Image, State
 from carrel.core.site import (
+    LANGUAGES,
     SOFT_SHARE,
     About,
     Ai,
@@ -127,6 +128,7 @@ def facts() -> dict[str, Json]:
         "gateway_account": names.GATEWAY_ACCOUNT,
         "network": _content(found, LAYOUT.network),
         "nginx": dict(nixos_edge.parts(edge.host_edge(SITE, LAYOUT, MACHINE))),
+        "languages": list(LANGUAGES),
         "proxy": dict(network.through_proxy(PROXIES)),
         "paths": {"state": LAYOUT.state, "gateway_secrets": LAYOUT.gateway_secrets},
         "plain": _variant(SITE),

@@ -89,9 +89,9 @@ def image(recipe: ImageRecipe, out: Network = DIRECT) -> Image:
         digest.update(str(path.relative_to(context())).encode() + b"\0" + path.read_bytes() + b"\0")
     for item in recipe.extensions:
         digest.update(Path(item).read_bytes() if item.endswith(".vsix") else item.encode())
-    digest.update(repr((recipe.base, recipe.packages, recipe.extensions)).encode())
+    digest.update(repr((recipe.base, recipe.all_packages, recipe.extensions)).encode())
     reference = image_reference(digest.hexdigest())
-    return Image(reference, recipe.base, recipe.packages, recipe.extensions, out)
+    return Image(reference, recipe.base, recipe.all_packages, recipe.extensions, out)
 
 
 @dataclass(frozen=True, slots=True)

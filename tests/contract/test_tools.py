@@ -1,0 +1,220 @@
+"""What somebody without root can do in a terminal, also behind a company's proxy."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from carrel.adapters import certificates
+from carrel.core import names
+from carrel.targets.waiting import until
+from registry import NAME, SAYS
+from sites import RealSite
+
+REGISTRY = Path(__file__).parents[1] / "registry.py"
+
+
+@dataclass
+class Registry:
+    """An index of packages inside of ada's workspace, and what is in it."""
+
+    site: RealSite
+    address: str
+
+    def sh(self, script: str, status: int = 0) -> str:
+        """What a script says in a terminal of ada's."""
+        return self.site.inside("ada", "bash", "-lc", f"cd /tmp; {script}", status=status)
+
+
+def serving(site: RealSite, folder: str, pair: str = "") -> Registry:
+    """Start an index; with a certificate it speaks TLS."""
+    scheme = "https" if pair else "http"
+    script = REGISTRY.read_text()
+    site.inside("ada", "sh", "-c", f"mkdir -p {folder} && cat > {folder}/registry.py", given=script)
+    start = f"setsid python3 {folder}/registry.py {folder}/served {pair} >{folder}/port 2>{folder}/log &"
+    site.inside("ada", "sh", "-c", f"mkdir {folder}/served; {start}")
+    until(
+        lambda: site.inside("ada", "sh", "-c", f"cat {folder}/port").strip().isdigit(),
+        seconds=20,
+        what="the index",
+    )
+    port = site.inside("ada", "cat", f"{folder}/port").strip()
+    return Registry(site, f"{scheme}://localhost:{port}")
+
+
+@pytest.fixture(scope="module")
+def registry(site: RealSite) -> Registry:
+    """For tests that install: what they leave goes with the home of this site."""
+    return serving(site, "/tmp/index")
+
+
+# -- tools ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tool", ["cc", "gcc", "g++", "make", "sqlite3", "tmux", "uv", "uvx", "pnpm", "pnpx"]
+)
+def test_the_tools_are_there(site: RealSite, tool: str) -> None:
+    assert site.inside("ada", "bash", "-lc", f"command -v {tool}").startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("compiler", "file", "text"),
+    [
+        ("cc", "hello.c", '#include <stdio.h>\nint main(void) { puts("hello"); }\n'),
+        ("c++", "hello.cc", '#include <iostream>\nint main() { std::cout << "hello\\n"; }\n'),
+    ],
+)
+def test_a_program_is_compiled_by_make_and_runs(
+    site: RealSite, compiler: str, file: str, text: str
+) -> None:
+    made = f"hello: {file}\n\t{compiler} -Wall -O2 -o hello {file}\n"
+    site.inside(
+        "ada", "sh", "-c", f"mkdir -p /tmp/{compiler} && cat > /tmp/{compiler}/{file}", given=text
+    )
+    site.inside("ada", "sh", "-c", f"cat > /tmp/{compiler}/Makefile", given=made)
+    assert site.inside("ada", "sh", "-c", f"cd /tmp/{compiler} && make -s && ./hello") == "hello\n"
+
+
+def test_python_finds_what_a_module_in_c_needs(site: RealSite) -> None:
+    script = "import sysconfig; print(sysconfig.get_path('include') + '/Python.h')"
+    header = site.inside("ada", "python3", "-c", script).strip()
+    site.inside("ada", "test", "-s", header)
+
+
+def test_a_database_and_a_terminal_that_stays(site: RealSite) -> None:
+    assert site.inside("ada", "sqlite3", ":memory:", "select 6 * 7") == "42\n"
+    held = "tmux -L t new -d 'sleep 60' && tmux -L t ls && tmux -L t kill-server"
+    assert "1 windows" in site.inside("ada", "sh", "-c", held)
+
+
+# -- installing ----------------------------------------------------------------------------
+
+
+def test_pip_installs_for_a_user_without_root_and_python_finds_it(registry: Registry) -> None:
+    registry.sh(f"pip install --quiet --index-url {registry.address}/simple {NAME}")
+    assert registry.sh(f"python3 -c 'import {NAME}; {NAME}.main()'") == f"{SAYS}\n"
+    assert registry.sh(f"{NAME}-py") == f"{SAYS}\n"
+    # What the editor starts has no login shell around it.
+    assert registry.site.inside("ada", f"{NAME}-py") == f"{SAYS}\n"
+    registry.sh(f"pip uninstall --quiet --yes {NAME}")
+
+
+def test_pip_in_a_virtual_environment_stays_in_it(registry: Registry) -> None:
+    registry.sh(
+        f"python3 -m venv v && v/bin/pip install --quiet --index-url {registry.address}/simple {NAME}"
+    )
+    assert registry.sh(f"v/bin/{NAME}-py") == f"{SAYS}\n"
+    registry.sh(f"python3 -c 'import {NAME}'", status=1)
+
+
+def test_uv_installs_into_an_environment_and_a_tool_for_the_user(registry: Registry) -> None:
+    index = f"--index-url {registry.address}/simple"
+    registry.sh(f"uv venv --quiet u && uv pip install --quiet --python u/bin/python {index} {NAME}")
+    assert registry.sh(f"u/bin/{NAME}-py") == f"{SAYS}\n"
+    registry.sh(f"uv tool install --quiet {index} {NAME}")
+    assert registry.site.inside("ada", f"{NAME}-py") == f"{SAYS}\n"
+    registry.sh(f"uv tool uninstall --quiet {NAME}")
+
+
+@pytest.mark.parametrize(
+    ("install", "remove"),
+    [("npm install -g", "npm uninstall -g"), ("pnpm add -g", "pnpm remove -g")],
+)
+def test_a_global_package_of_node_is_the_users_own(
+    registry: Registry, install: str, remove: str
+) -> None:
+    registry.sh(f"{install} --registry {registry.address}/ {NAME}")
+    assert registry.sh(f"command -v {NAME}-js").strip() == f"/home/coder/.local/bin/{NAME}-js"
+    assert registry.site.inside("ada", f"{NAME}-js") == f"{SAYS}\n"
+    registry.sh(f"{remove} {NAME}")
+
+
+# -- git -----------------------------------------------------------------------------------
+
+
+def test_a_newcomer_commits_and_is_somebody(site: RealSite) -> None:
+    commit = (
+        "rm -rf /tmp/r; git init -q /tmp/r && cd /tmp/r && git commit -q --allow-empty -m first"
+    )
+    site.inside("ada", "sh", "-c", commit)
+    who = site.inside("ada", "git", "-C", "/tmp/r", "log", "-1", "--format=%an <%ae>")
+    assert who == "ada <ada@code.localhost>\n"
+    own = "HOME=/tmp/r git config --global user.name Countess && HOME=/tmp/r"
+    site.inside("ada", "sh", "-c", f"cd /tmp/r && {own} git commit -q --allow-empty -m second")
+    who = site.inside("ada", "git", "-C", "/tmp/r", "log", "-1", "--format=%an <%ae>")
+    assert who == "Countess <ada@code.localhost>\n"
+
+
+# -- behind a company's proxy --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A site that trusts a company, whose proxy has opened the index's TLS."""
+    folder = tmp_path_factory.mktemp("company")
+    authority = certificates.authority("localhost")
+    signed = certificates.site(("localhost",), authority)
+    (folder / "company.pem").write_text(authority.certificate)
+    real = RealSite(folder, ["ada"], '[network]\nca_file = "company.pem"')
+    try:
+        real.carrel("up")
+        pair = signed.certificate + signed.key
+        real.inside("ada", "sh", "-c", "cat > /tmp/pair.pem", given=pair)
+        yield serving(real, "/tmp/index", "/tmp/pair.pem")
+    finally:
+        real.clean()
+
+
+PROGRAMS = {
+    "curl": "curl -sSf {url}/ready",
+    "wget": "wget -qO- {url}/ready",
+    "Python": "python3 -c 'from urllib.request import urlopen; print(urlopen(\"{url}/ready\").read())'",
+    "Node": "node -e 'fetch(\"{url}/ready\").then(r => r.text()).then(console.log)'",
+    "git": "rm -rf c && git clone -q {url}/repository/.git c && git -C c log --format=%s",
+    "pip": "pip install -q --index-url {url}/simple {name} && {name}-py",
+    "pip in a virtual environment": (
+        "python3 -m venv v && v/bin/pip install -q --index-url {url}/simple {name} && v/bin/{name}-py"
+    ),
+    "uv": "uv venv -q u && uv pip install -q --python u/bin/python --index-url {url}/simple {name} "
+    "&& u/bin/{name}-py",
+    "npm": "npm install -g --registry {url}/ {name} >/dev/null && {name}-js",
+    "pnpm": "mkdir -p p && cd p && pnpm add --registry {url}/ {name} >/dev/null && pnpm exec {name}-js",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_behind_a_proxy_that_opens_tls_everything_is_believed(
+    company: Registry, program: str
+) -> None:
+    script = PROGRAMS[program].replace("{url}", company.address).replace("{name}", NAME)
+    assert SAYS in company.sh(script)
+
+
+def test_the_agents_runtime_believes_it_too(company: Registry) -> None:
+    config = (
+        '{"provider":{"desk":{"npm":"@ai-sdk/openai-compatible","models":{"m":{}},'
+        f'"options":{{"baseURL":"{company.address}/v1","apiKey":"x"}}}}}},"model":"desk/m"}}'
+    )
+    asked = f"OPENCODE_CONFIG_CONTENT='{config}' timeout 60 opencode run hello 2>&1"
+    said = company.site.inside("ada", "sh", "-c", asked, status=None)
+    assert "certificate" not in said.lower(), said
+
+
+def test_nobody_in_a_workspace_changes_whom_it_trusts(company: Registry) -> None:
+    company.sh(f"echo x >> {names.CA_BUNDLE}", status=1)
+    company.sh(f"rm -f {names.CA_BUNDLE}", status=1)
+
+
+def test_another_authority_needs_no_new_image_and_one_apply(company: Registry) -> None:
+    site = company.site
+    image = site.status()["image"]
+    (site.folder / "company.pem").write_text(certificates.authority("other.example").certificate)
+    said = site.carrel("plan").stdout
+    assert "~ file" in said
+    assert "trust/ca-certificates.crt" in said
+    assert "workspace-ada" in said
+    site.carrel("up")
+    assert site.status()["image"] == image
+    assert site.carrel("plan").stdout.strip() == "Nothing to do."
