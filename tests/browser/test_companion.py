@@ -13,7 +13,7 @@ from playwright.sync_api import Error, Locator, expect
 from browser import agent
 from browser.desk import Desk
 from browser.studio import Studio
-from browser.windows import Windows
+from browser.windows import DONE, Windows
 from carrel.targets.waiting import until
 
 POEM = "roses are red\nviolets are blue\nbeans are green\n"
@@ -39,6 +39,11 @@ def desk(studio: Studio, windows: Windows) -> Iterator[Desk]:
 
 def step(desk: Desk, name: str) -> Locator:
     return desk.page.locator(f'[data-step-id="carrel.companion#getStarted#{name}"]')
+
+
+def start_button(desk: Desk, name: str) -> Locator:
+    """A button of the start page."""
+    return desk.webview.get_by_role("link", name=name)
 
 
 def open_poem(studio: Studio, desk: Desk) -> None:
@@ -90,7 +95,42 @@ def test_the_first_visit_leads_by_clicks_to_an_answer_and_a_file_on_the_host(
     desk.picture("companion-answer")
 
 
-def test_the_walkthrough_stays_closed_once_closed_and_comes_back_from_the_help_menu(
+def test_who_comes_back_on_another_device_finds_the_first_steps_until_they_are_done(
+    studio: Studio, windows: Windows
+) -> None:
+    first = windows.first_visit(studio.site, "ada")
+    step(first, "ask").click()
+    first.page.get_by_role("button", name="Ask for a web page").click()
+    agent.shows(first, "about my garden")
+    memory = studio.site.welcomed("ada")
+    until(lambda: "ask" in memory.read_text(), seconds=10, what="The step")
+
+    again = windows.another_device(studio.site, "ada")
+    expect(step(again, "look")).to_be_visible()
+    again.picture("companion-again")
+    memory.write_text(DONE)
+
+    at_last = windows.another_device(studio.site, "ada")
+    expect(start_button(at_last, "Ask AI")).to_be_visible()
+    expect(step(at_last, "look")).to_have_count(0)
+
+
+def test_a_window_with_nothing_open_has_big_buttons_that_make_way_for_what_is_opened(
+    studio: Studio, desk: Desk
+) -> None:
+    for name in ("Ask AI", "New AI session", "See my page", "Get started with Carrel"):
+        expect(start_button(desk, name)).to_be_visible()
+    desk.picture("companion-start")
+    open_poem(studio, desk)
+    expect(desk.tabs).to_have_count(1)
+    desk.tabs.first.click(button="middle")
+    start_button(desk, "Ask AI").click()
+    agent.ready(desk)
+    expect(agent.tabs(desk)).to_have_count(1)
+    expect(desk.tabs).to_have_count(1)
+
+
+def test_the_walkthrough_stays_closed_once_done_and_comes_back_from_the_help_menu(
     desk: Desk,
 ) -> None:
     expect(agent.button(desk)).to_be_visible()

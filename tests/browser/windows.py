@@ -13,6 +13,8 @@ from carrel.targets.waiting import until
 from sites import RealSite
 
 SIZE: ViewportSize = {"width": 1280, "height": 800}
+DONE = '{"shown": 1, "taken": ["ask", "see", "change"]}'
+"""What the editor remembers of somebody who has taken the first steps."""
 
 
 class Windows:
@@ -34,8 +36,12 @@ class Windows:
         return self._open(self._chromium.of(site).new_context(viewport=SIZE, storage_state=state))
 
     def at_work(self, site: RealSite, user: str) -> Desk:
-        """The desk of `user`, signed in, open, and aware of files that others change."""
+        """The desk of `user`, signed in, open, and aware of files that others change.
+
+        The first steps are done: nothing but the start page is in the middle.
+        """
         desk = self.remembered(site, user)
+        site.welcomed(user).write_text(DONE)
         self._visits.append((site, user, desk))
         desk.page.goto(site.address(user))
         desk.opened()
@@ -46,6 +52,13 @@ class Windows:
         """The desk of `user`, as it looks on the very first visit."""
         desk = self.remembered(site, user)
         site.welcomed(user).unlink()
+        self._visits.append((site, user, desk))
+        desk.page.goto(site.address(user))
+        return desk.opened()
+
+    def another_device(self, site: RealSite, user: str) -> Desk:
+        """The desk of `user` in a browser that has never shown it, however far the first steps are."""
+        desk = self.remembered(site, user)
         self._visits.append((site, user, desk))
         desk.page.goto(site.address(user))
         return desk.opened()

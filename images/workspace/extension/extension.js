@@ -5,12 +5,13 @@
  */
 "use strict";
 
-const fs = require("node:fs/promises");
 const os = require("node:os");
 const path = require("node:path");
 const { setTimeout: pause } = require("node:timers/promises");
 const vscode = require("vscode");
 const agent = require("./agent");
+const { Start } = require("./start");
+const steps = require("./steps");
 const words = require("./words");
 
 const WALKTHROUGH = "carrel.companion#getStarted";
@@ -135,6 +136,10 @@ async function pickPage(found) {
 async function getStarted() {
     const last = Date.now() + KNOWN_SECONDS * 1000;
     while (!(await known(`${WALKTHROUGH}#look`)) && Date.now() < last) await pause(50);
+    // What was done on another device is done.
+    for (const step of (await steps.load(WELCOMED)).taken) {
+        await vscode.commands.executeCommand("welcome.markStepComplete", `${WALKTHROUGH}#${step}`);
+    }
     await vscode.commands.executeCommand("workbench.action.openWalkthrough", WALKTHROUGH, false);
 }
 
@@ -147,13 +152,24 @@ async function known(step) {
     }
 }
 
-/** Once in the life of a home: what somebody closes stays closed. */
-async function welcome() {
-    if (await fs.stat(WELCOMED).catch(() => null)) return;
+/** What stands in a window that came up empty: the first steps until they are done, and then the start page. */
+async function welcome(start) {
+    if (start.busy) return;
+    const state = await steps.load(WELCOMED);
+    if (steps.finished(state)) {
+        start.show();
+        return;
+    }
     await getStarted();
     // Only now: a page that was left before it showed anything does not count.
-    await fs.mkdir(path.dirname(WELCOMED), { recursive: true });
-    await fs.writeFile(WELCOMED, "");
+    await steps.save(WELCOMED, steps.afterShown(state));
+}
+
+/** Run a command, and remember it if it is one of the first steps. */
+async function taking(command, run, ...given) {
+    await run(...given);
+    const state = steps.afterCommand(await steps.load(WELCOMED), command);
+    if (state) await steps.save(WELCOMED, state);
 }
 
 /** A place at the bottom that is always there, also when no file is open. */
@@ -175,6 +191,7 @@ async function isWorking() {
 function activate(context) {
     const { Usage } = require("./usage");
     const usage = new Usage(context, isWorking);
+    const start = new Start(vscode, context.extension.packageJSON.contributes.viewsWelcome.map((part) => part.contents));
     const commands = {
         "carrel.askAi": askAi,
         "carrel.askAiByName": askAi,
@@ -186,15 +203,17 @@ function activate(context) {
         "carrel.getStarted": getStarted,
         "carrel.showFiles": () => vscode.commands.executeCommand("workbench.view.explorer"),
         "carrel.explainCost": () => usage.explain(),
+        "carrel.showStart": () => start.show(),
     };
     context.subscriptions.push(
         button(),
-        ...Object.entries(commands).map(([name, run]) => vscode.commands.registerCommand(name, run)),
+        ...Object.entries(commands).map(([name, run]) => vscode.commands.registerCommand(name, (...given) => taking(name, run, ...given))),
         vscode.window.onDidChangeActiveTerminal(() => usage.soon()),
         vscode.window.registerTreeDataProvider("carrel.ai", { getChildren: () => [], getTreeItem: (item) => item }),
         { dispose: () => pages?.close() },
+        start,
     );
-    welcome().catch((error) => console.warn(`Carrel: no welcome: ${error.message}`));
+    welcome(start).catch((error) => console.warn(`Carrel: no welcome: ${error.message}`));
 }
 
 module.exports = { activate };
