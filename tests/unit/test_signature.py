@@ -27,8 +27,8 @@ class Workspace:
         (folder / "home").mkdir()
         written = folder / "run-gitconfig"
         system = GITCONFIG.read_text()
-        assert "path = /run/gitconfig" in system
-        (folder / "gitconfig").write_text(system.replace("/run/gitconfig", str(written)))
+        assert "path = /run/carrel/gitconfig" in system
+        (folder / "gitconfig").write_text(system.replace("/run/carrel/gitconfig", str(written)))
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder / "home"),
