@@ -107,6 +107,7 @@ def test_who_comes_back_on_another_device_finds_the_first_steps_until_they_are_d
 
     again = windows.another_device(studio.site, "ada")
     expect(step(again, "look")).to_be_visible()
+    until(lambda: '"shown":2' in memory.read_text(), seconds=10, what="The second time")
     again.picture("companion-again")
     memory.write_text(DONE)
 

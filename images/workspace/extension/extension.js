@@ -155,14 +155,14 @@ async function known(step) {
 /** What stands in a window that came up empty: the first steps until they are done, and then the start page. */
 async function welcome(start) {
     if (start.busy) return;
-    const state = await steps.load(WELCOMED);
-    if (steps.finished(state)) {
+    if (steps.finished(await steps.load(WELCOMED))) {
         start.show();
         return;
     }
     await getStarted();
-    // Only now: a page that was left before it showed anything does not count.
-    await steps.save(WELCOMED, steps.afterShown(state));
+    // Only now: a page that was left before it showed anything does not count. And from the file again: a step may have
+    // been taken meanwhile, in this window or in another.
+    await steps.save(WELCOMED, steps.afterShown(await steps.load(WELCOMED)));
 }
 
 /** Run a command, and remember it if it is one of the first steps. */

@@ -92,7 +92,8 @@ test("an open page is told of a change, once for a burst of them", async (t) => 
 });
 
 test("it ends by itself when no page is open any more, and not before", async (t) => {
-    const { pages, port } = await served(t, { idleSeconds: 0.05 });
+    // Long enough for a busy machine to open the page in.
+    const { pages, port } = await served(t, { idleSeconds: 0.5 });
     const request = http.get({ host: "127.0.0.1", port, path: `/${pages.secret}/~carrel-live`, agent: false });
     const [reply] = await once(request, "response");
     await once(reply, "data");
