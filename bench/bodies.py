@@ -34,6 +34,27 @@ PROBE = "probe"
 LATER = 19
 """The nice value of what others go before."""
 
+_TURNS = """
+import asyncio, sys, time
+from carrel.gateway import daemon
+
+def tick(loop, before, longest):
+    now = time.thread_time()
+    if now - before > longest:
+        longest = now - before
+        sys.stderr.write(f"turn: {longest}\\n")
+    loop.call_later(0.002, tick, loop, now, longest)
+
+async def measured(self):
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, lambda: tick(loop, time.thread_time(), 0))
+    return await run(self)
+
+run, daemon.Daemon.run = daemon.Daemon.run, measured
+"""
+"""Has the gateway tell how long one turn of its event loop worked, in processor time: what is waited for
+on a machine that does nothing else. Its start takes less than the second before."""
+
 KINDS: dict[str, Callable[[], bytes]] = {
     "empty objects": lambda: b"[" + b"{}," * (SIZE // 3) + b"{}]",
     "words of 511 characters": lambda: b'"base64' + (b"A" * 511 + b" ") * (SIZE // 512) + b'"',
@@ -49,6 +70,8 @@ class Seen:
     waits: list[float]
     memory: float
     whole: float
+    turn: float
+    """Seconds of processor time that the gateway's event loop worked at most at once."""
 
 
 def run(ground: Ground) -> Facts:
@@ -67,6 +90,7 @@ def run(ground: Ground) -> Facts:
         )
         rows += (
             Fact(f"{name}: longest wait of anybody else", max(seen.waits), "s", WAIT),
+            Fact(f"{name}: longest turn of its event loop", seen.turn, "s", WAIT),
             Fact(f"{name}: memory at its peak", seen.memory, "MiB", MEMORY),
             Fact(f"{name}: until all {MANY} are answered", seen.whole, "s"),
         )
@@ -88,6 +112,7 @@ def _gateway() -> Iterator[RealGateway]:
         gateway.secrets["PROBE_API_KEY"] = "x"
         providers = (*gateway.settings.providers, two.upstream(PROBE))
         gateway.settings = replace(gateway.settings, providers=providers)
+        gateway.before = f"exec({_TURNS!r})"
         stack.callback(gateway.clean)
         gateway.start()
         yield gateway
@@ -117,7 +142,11 @@ def _round(gateway: RealGateway, body: bytes) -> Seen:
     sending.start()
     waits = _asked(gateway, sending.is_alive)
     watching.terminate()
-    return Seen(waits, peak.value, time.perf_counter() - begun)
+    watching.join()
+    assert sending.exitcode == 0
+    whole = time.perf_counter() - begun
+    turns = [float(line[6:]) for line in gateway.log.splitlines() if line.startswith("turn: ")]
+    return Seen(waits, peak.value, whole, max(turns))
 
 
 def _send(gateway: RealGateway, body: bytes) -> None:
