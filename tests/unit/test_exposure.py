@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from carrel.adapters.process import Identity
 from carrel.cli.main import carrel
-from carrel.config import load
+from carrel.config import exposure, load
 from carrel.config.exposure import exposed, open_to_all
 from carrel.core.layout import LocalLayout
 from carrel.operations import users
@@ -71,6 +71,16 @@ def test_a_hash_in_a_file_that_others_can_read_is_told_with_what_to_do(
         assert "signed in as dan" in said.output.replace("\n", " ")
         assert f"chmod 600 {file}" in said.output
     assert HASH not in said.output
+
+
+def test_what_nix_builds_is_not_to_be_closed_but_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = configured(folder, f'password_hash = "{HASH}"', 0o444)
+    monkeypatch.setattr(exposure, "STORE", f"{folder}/")
+    [found] = exposed(load.load(file), file)
+    assert "password_file" in found.fallback
+    assert "chmod" not in found.fallback
 
 
 @pytest.mark.parametrize("content", ["open sesame", HASH])

@@ -13,6 +13,9 @@ from pathlib import Path
 from carrel.core.machine import Shortfall
 from carrel.core.site import PasswordHash, SecretFile, Site
 
+STORE = "/nix/store/"
+"""What Nix builds, everybody can read, and nobody can change."""
+
 
 def exposed(site: Site, file: Path) -> tuple[Shortfall, ...]:
     """Secrets that are none: hashes in the configuration `file`, and files that it names."""
@@ -22,11 +25,18 @@ def exposed(site: Site, file: Path) -> tuple[Shortfall, ...]:
 def _hashes(site: Site, file: Path) -> Iterator[Shortfall]:
     people = [user.name for user in site.users if isinstance(user.password, PasswordHash)]
     if people and open_to_all(file):
+        closed = (
+            f"`chmod 600 {file}` closes it, `carrel user passwd NAME` moves the password into a file of "
+            "its own; then the old hash is worth nothing"
+        )
+        if os.path.realpath(file).startswith(STORE):
+            closed = (
+                "put another hash into a file that Nix does not build, and name it in password_file"
+            )
         yield Shortfall(
             f"everybody on this machine can read {file}, and the password_hash in it is as good as the "
             f"password: whoever has it is signed in as {', '.join(people)}",
-            f"`chmod 600 {file}` closes it, `carrel user passwd NAME` moves the password into a file of "
-            "its own; then the old hash is worth nothing",
+            closed,
         )
 
 
