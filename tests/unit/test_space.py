@@ -19,9 +19,12 @@ from carrel.adapters import files, process, space
 from carrel.adapters.process import Identity, World
 from carrel.cli import main
 from carrel.errors import DiskFull, Missing, ToolFailed
+from carrel.targets import images
+from carrel.targets.images import Builder, Workshop
 from fake_server import FakeServer
+from fakes import FakePodman
 from others import as_root
-from samples import HASH
+from samples import HASH, IMAGE
 
 PLAIN = World({"PATH": "/usr/bin:/bin"})
 
@@ -216,6 +219,18 @@ def test_a_fault_of_ours_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "carrel", click.Command("x", callback=faulty))
     with pytest.raises(ZeroDivisionError):
         main.main([])
+
+
+def test_a_build_for_which_there_is_no_room_does_not_begin(tmp_path: Path) -> None:
+    folder = str(tmp_path / "images")
+    builder = Builder(FakePodman(), Workshop(folder, Identity.ours(), folder), lambda _: None)
+    files.make_directory(folder, Identity.ours(), 0o755)
+    needed = space.Room.around(folder).size + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "ROOM", needed)
+        with pytest.raises(DiskFull, match="too full to build") as caught:
+            builder.build(IMAGE)
+    assert space.Room.around(folder).mounted in caught.value.what
 
 
 def test_when_there_is_room_again_the_same_command_goes_on(

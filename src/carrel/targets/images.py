@@ -10,14 +10,13 @@ import contextlib
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from carrel.adapters import bootstrap, files
+from carrel.adapters import bootstrap, files, space
 from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity
 from carrel.core.editor_files import is_version
@@ -25,7 +24,7 @@ from carrel.core.layout import LocalLayout
 from carrel.core.names import CODER_UID, MANIFEST, image_reference
 from carrel.core.resources import Image
 from carrel.core.site import GIB, ImageRecipe, Network
-from carrel.errors import ConfigError, Missing
+from carrel.errors import ConfigError, DiskFull, Missing
 from carrel.targets import editor_files, facts
 from carrel.targets.editor_files import EditorFiles
 
@@ -219,12 +218,13 @@ class Builder:
         return f"{self._directory}/{reference.rpartition(':')[2]}.json"
 
     def _check_room(self) -> None:
-        free = shutil.disk_usage(self._directory).free
-        if free < ROOM:
-            raise Missing(
-                f"Building the image needs {ROOM / GIB:.0f} GB of free disk; "
-                f"{self._directory} has {free / GIB:.1f} GB. Nothing was changed.",
-                fix="free some space, then run the same command again",
+        room = space.Room.around(self._directory)
+        if room.free < ROOM:
+            raise DiskFull(
+                f"The disk at {room.mounted} ({room.source}) is too full to build the image in "
+                f"{self._directory}. Nothing was changed.",
+                why=f"that needs {ROOM / GIB:.0f} GB; {room.free / GIB:.1f} GB are free",
+                fix="free some space there, then run the same command again",
             )
 
     def _base(self, podman: Podman, base: str, *, fresh: bool) -> str:
