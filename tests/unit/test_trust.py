@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+import editors
 from carrel.adapters import accounts, files, podman_runtime
 from carrel.adapters.process import Identity
 from carrel.core.layout import LocalLayout
@@ -23,8 +24,9 @@ from carrel.core.resources import Directory, Service, State
 from carrel.core.site import SecretFile, Site, User
 from carrel.errors import Refused, ToolFailed
 from carrel.render import local as render
+from carrel.targets.editor_files import ARCHIVE, EditorFiles
 from carrel.targets.fingerprint import secret_key
-from carrel.targets.images import Builder, Workshop
+from carrel.targets.images import Builder, Built, Workshop
 from carrel.targets.journal import Journal
 from carrel.targets.local.backend import Local
 from fakes import FakePodman, FakeSupervisor
@@ -286,6 +288,36 @@ def test_a_record_of_an_image_that_the_account_wrote_does_not_count(divided: Div
     assert [built.size for built in builder.built()] == [1]
     os.chown(record, Identity.of("nobody").uid, -1)
     assert list(builder.built()) == []
+
+
+class AccountsPodman(FakePodman):
+    """Has one image, with an editor, and copies files out of it as the account: root is not asked."""
+
+    def copy_out(self, image: str, inside: str, target: str) -> None:
+        assert (image, inside) == (IMAGE.reference, ARCHIVE)
+        content = editors.archive(editors.of(editors.NEW)).getvalue()
+        assert nobody(lambda: Path(target).write_bytes(content)) == "", f"it cannot write {target}"
+
+
+@as_root
+def test_what_the_accounts_podman_copies_out_is_written_where_it_may_and_served_as_roots(
+    divided: Divided,
+) -> None:
+    divided.converge()
+    podman, workshop = AccountsPodman(), Workshop.of(divided.layout)
+    podman.references.add(IMAGE.reference)
+    served = EditorFiles(divided.layout.editor_files, Identity.ours())
+    builder = Builder(podman, workshop, lambda _: None, served)
+    files.make_directory(workshop.directory, Identity.ours(), 0o755)
+    known = Built(IMAGE.reference, 1, {"editor": editors.NEW})
+    Path(f"{workshop.directory}/0123456789ab.json").write_text(json.dumps(asdict(known)))
+    builder.build(IMAGE)
+    assert served.versions() == {editors.NEW}
+    made = [path for path in Path(divided.layout.editor_files).rglob("*") if path.is_file()]
+    assert made
+    assert all(files.foreign(str(path)) is None for path in made)
+    assert nobody(made[0].read_bytes) == ""
+    assert list(Path(workshop.scratch).iterdir()) == []
 
 
 @as_root

@@ -147,7 +147,7 @@ class Builder:
         here = self._editor_files
         if here is None or not built.editor or built.editor in here.versions():
             return
-        taken = f"{self._directory}/editor.tar"
+        taken = f"{self._scratch}/editor.tar"
         try:
             self._podman.copy_out(built.reference, editor_files.ARCHIVE, taken)
             archive = files.opened(taken)
