@@ -54,10 +54,10 @@ class Conflict(CarrelError):
 
 
 class Refused(CarrelError):
-    """The command would have removed more than it was asked to."""
+    """The command would have removed more than it was asked to, or gone by what it must not trust."""
 
     exit_code = 5
-    meaning = "refused, because it would have removed more than was asked"
+    meaning = "refused: more would go than was asked, or others could have written what root goes by"
 
 
 class ToolFailed(CarrelError):
