@@ -57,7 +57,9 @@ class Refused(CarrelError):
     """The command would have removed more than it was asked to, or gone by what it must not trust."""
 
     exit_code = 5
-    meaning = "refused: more would go than was asked, or others could have written what root goes by"
+    meaning = (
+        "refused: more would go than was asked, or others could have written what root goes by"
+    )
 
 
 class ToolFailed(CarrelError):
