@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carrel.core.site import GIB, ImageRecipe
-from carrel.errors import Missing
+from carrel.errors import DiskFull
 from carrel.targets import images
 from sites import RealSite
 
@@ -173,7 +173,7 @@ def test_without_room_on_the_disk_nothing_is_begun(
     new_site.carrel("up")
     monkeypatch.setattr(images, "ROOM", 2**60)
     wanted = images.image(ImageRecipe(packages=("cowsay",)))
-    with pytest.raises(Missing, match="free disk") as caught:
+    with pytest.raises(DiskFull, match="too full to build") as caught:
         new_site.target.builder.build(wanted)
     assert "free some space" in caught.value.fix
 

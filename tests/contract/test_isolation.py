@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from carrel.adapters.process import Identity
+from carrel.core import names
 from sites import RealSite
 
 
@@ -72,6 +73,7 @@ def test_only_the_users_directories_come_from_the_host(site: RealSite) -> None:
         "/home/coder/project": f"{own}/ada/workspace",
         "/home/coder/.local/share/code-server": f"{own}/ada/config",
         "/etc/opencode": site.layout.agent,
+        names.CA_BUNDLE: site.layout.ca_bundle,
     }
     for target, source in expected.items():
         assert source.endswith(disks.pop(target)), target
@@ -89,6 +91,10 @@ def test_no_environment_of_the_host_comes_in(site: RealSite) -> None:
         "PWD", "SHLVL", "BASH_ENV", "_", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_AUTOUPDATE",
         "OLDPWD", "GIT_EDITOR", "BROWSER", "NPM_CONFIG_PREFIX",
         "PIP_BREAK_SYSTEM_PACKAGES", "PIP_USER", "npm_config_prefix",
+        "CARGO_INSTALL_ROOT", "GOBIN", "pnpm_config_global_bin_dir",
+        # Whom to trust, and who works here: made for this workspace.
+        "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+        "CARREL_FULL_NAME", "CARREL_EMAIL",
     }  # fmt: skip
 
 
@@ -108,8 +114,10 @@ def test_the_other_users_files_are_out_of_reach(site: RealSite, path: str) -> No
         assert site.inside("ada", "ls", target, status=2) == ""
 
 
-def test_the_runtime_directory_holds_only_the_own_socket(site: RealSite) -> None:
-    assert site.inside("ada", "ls", "/run/carrel").split() == ["editor.sock"]
+def test_the_runtime_directory_holds_only_the_own_socket_and_what_git_is_told(
+    site: RealSite,
+) -> None:
+    assert site.inside("ada", "ls", "/run/carrel").split() == ["editor.sock", "gitconfig"]
 
 
 def test_no_service_on_the_hosts_loopback_answers(site: RealSite) -> None:

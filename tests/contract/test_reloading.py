@@ -87,7 +87,12 @@ def operators(tmp_path: Path) -> Iterator[Operators]:
     (folder / "www.crt").write_text(pair.certificate)
     (folder / "www.key").write_text(pair.key)
     with RealEdge(tmp_path / "edge", ["ada"]) as real:
-        real.edge = replace(real.edge, server=GuestServer((f"127.0.0.1:{free_port()}",)))
+        real.edge = replace(
+            real.edge,
+            server=GuestServer((f"127.0.0.1:{free_port()}",)),
+            # This operator did not load the module.
+            brotli=False,
+        )
         real.write(real.edge)
         real.add_desk("ada")
         (folder / "conf.d/carrel.conf").write_text(nginx.config(real.edge))
