@@ -250,6 +250,11 @@ def test_an_image_is_there_or_not(
     assert podman((status, said)).image_exists("localhost/a:1") is there
 
 
+def test_what_podman_finds_at_its_first_start_is_no_answer(podman: Callable[..., Podman]) -> None:
+    found = 'level=error msg="Refreshing container 0655: acquiring lock 6 for it: file exists"'
+    assert not podman((1, found), (1, SHARED)).image_exists("localhost/a:1")
+
+
 @pytest.mark.parametrize(
     "said", [LOST, "cannot set user namespace", "Error: acquiring lock on /r/libpod/tmp/pause.pid"]
 )

@@ -70,9 +70,12 @@ class Podman:
         """Whether the store holds the image; ToolFailed when podman cannot tell."""
         question = ("image", "exists", reference)
         result = self.cli(*question, statuses=(0, 1))
+        if _complains(result):
+            # The first command after a restart also tells what it found of containers.
+            result = self.cli(*question, statuses=(0, 1))
         # Podman ends with 1 also when it could not look.
-        unable = result.status == 1 and COMPLAINT.search(result.errors)
-        process.accepted(("podman", *question), result, (0,) if unable else (0, 1))
+        statuses = (0,) if _complains(result) else (0, 1)
+        process.accepted(("podman", *question), result, statuses)
         return result.status == 0
 
     def images(self, name: str) -> list[dict[str, Any]]:
@@ -191,3 +194,7 @@ class Podman:
 
 def _lost(result: Result) -> bool:
     return result.status != 0 and podman_runtime.lost(result.errors)
+
+
+def _complains(result: Result) -> bool:
+    return result.status != 0 and COMPLAINT.search(result.errors) is not None
