@@ -23,6 +23,7 @@ from carrel.core.prices import nano
 from carrel.core.site import EVERYONE, AiLimits, Unpriced
 from carrel.targets.waiting import until
 from gateways import ASK, KEY, Provider, RealGateway, Reply, connect, streaming, token
+from others import as_root
 
 FREE_HAND = AiLimits(concurrent=1000)
 WIRES: dict[str, dict[str, Any]] = {
@@ -448,7 +449,7 @@ def test_nothing_is_imported_after_the_start(gateway: RealGateway) -> None:
     assert "import time" not in after
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+@as_root
 def test_started_by_root_it_becomes_the_account_before_it_opens_anything(
     provider: Provider,
 ) -> None:

@@ -14,6 +14,7 @@ from carrel.adapters.podman import Podman
 from carrel.adapters.process import Identity, World
 from carrel.errors import DiskFull, Missing, ToolFailed
 from carrel.targets.waiting import until
+from others import as_root
 
 ME = Identity.ours()
 PLAIN = World({"PATH": os.environ["PATH"]})
@@ -155,7 +156,7 @@ def test_a_program_sees_only_its_world(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SECRET" not in process.run(["env"], PLAIN).output
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@as_root
 def test_a_program_can_run_as_somebody_else() -> None:
     nobody = Identity.of("nobody")
     world = World(PLAIN.environment, identity=nobody)

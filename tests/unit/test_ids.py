@@ -20,6 +20,7 @@ from carrel.errors import Conflict
 from carrel.operations import users
 from carrel.targets import facts
 from fake_server import FakeServer
+from others import as_root
 from samples import HASH
 
 Line = tuple[str, int, int]
@@ -145,7 +146,7 @@ def test_ids_that_somebody_else_has_by_now_are_left_to_them(
     assert found.first == (first if first == A else 7 * A + 1 + N)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@as_root
 @pytest.mark.parametrize("where", ["storage", "an earlier storage"])
 def test_an_id_that_files_have_is_given_to_nobody(lists: Path, where: str) -> None:
     new, old = lists / "new", lists / "old"
