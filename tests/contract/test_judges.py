@@ -16,8 +16,6 @@ from edges import DOMAIN, RealEdge
 
 EXPLAINED = {
     "missing_resolver": "no name is looked up: behind the variable is a Unix socket",
-    "host_spoofing": "server_name matches the name whole; origins are compared with the port, "
-    "which only $http_host has",
 }
 SERVER = {
     "default_server_flag": "which site is the default is the operator's business",

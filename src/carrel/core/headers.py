@@ -60,7 +60,7 @@ def lasting(transport: Transport) -> tuple[Header, ...]:
 
 
 TO_A_DESK = (
-    Header("Host", "$http_host"),
+    Header("Host", "$carrel_host"),
     Header("Upgrade", "$carrel_upgrade"),
     Header("Connection", "$carrel_connection"),
     Header("Cookie", "$carrel_cookies"),

@@ -35,8 +35,13 @@ map $carrel_upgrade $carrel_connection {
 
 def _origin() -> str:
     return r"""
+# The name as it was asked for, with its port, which `$host` has not. That it is a name of ours is
+# decided by server_name; gixy, which judges every configuration on NixOS, cannot know that.
+map $http_host $carrel_host {
+    default $http_host;
+}
 # Which page asks: the desk's own, compared whole with scheme and port, or another.
-map "$scheme://$http_host $http_origin" $carrel_origin {
+map "$scheme://$carrel_host $http_origin" $carrel_origin {
     default other;
     "~^(\S+) \1$" same;
     "~ $" unsaid;
