@@ -32,15 +32,47 @@ let
 
   must = assertion: message: { inherit assertion message; };
 
-  certificates = config.security.acme.certs;
-  covered =
+  certificate = config.security.acme.certs.${cfg.useACMEHost};
+  # Our own is for a wildcard, for which there is but one way.
+  ways = [
+    "dnsProvider"
+  ]
+  ++ lib.optionals (cfg.useACMEHost != cfg.domain) [
+    "webroot"
+    "listenHTTP"
+    "s3Bucket"
+  ];
+  covered = cfg.sslCertificate != null || lib.any (way: certificate.${way} or null != null) ways;
+
+  inherit (config.services.nginx) user group;
+  # Who may read a certificate of security.acme: its group (nixpkgs, nixos/modules/security/acme/mk-cert-ownership-assertion.nix).
+  readable =
     cfg.sslCertificate != null
-    || (certificates ? ${cfg.useACMEHost} && certificates.${cfg.useACMEHost}.dnsProvider != null)
-    || (certificates ? ${cfg.useACMEHost} && cfg.useACMEHost != cfg.domain);
+    || !covered
+    || certificate.group == group
+    || lib.elem user (config.users.groups.${certificate.group}.members or [ ])
+    || lib.elem certificate.group (config.users.users.${user}.extraGroups or [ ]);
+
+  # The key as a secret of sops-nix or agenix, if it is one: by default they are for root alone.
+  closed = lib.filter (
+    secret:
+    toString secret.path == cfg.sslCertificateKey
+    && secret.owner or "root" != user
+    && !(secret.group or "root" == group && fits "0?[0-7][4-7][0-7]" (secret.mode or "0400"))
+  ) (lib.attrValues (config.sops.secrets or { }) ++ lib.attrValues (config.age.secrets or { }));
 
   ofSite = [
     (must (fits rules.domain cfg.domain) ''
       ${here}.domain is "${cfg.domain}", which is not a domain. Write it like "code.example.org".
+    '')
+    (must readable ''
+      ${here}.useACMEHost: the certificate "${cfg.useACMEHost}" is for the group "${certificate.group}", and nginx is not in it.
+      Set users.users.${user}.extraGroups = [ "${certificate.group}" ], or security.acme.certs."${cfg.useACMEHost}".group =
+      "${group}".
+    '')
+    (must (cfg.sslCertificateKey == null || closed == [ ]) ''
+      ${here}.sslCertificateKey is a secret that nginx cannot read: on NixOS all of nginx runs as the account "${user}". Set the
+      secret's owner = "${user}".
     '')
     (must covered ''
       ${here}: there is no certificate for ${cfg.domain} and the names below it. Set acme.dnsProvider and
@@ -96,7 +128,7 @@ let
     in
     [
       (must (fits rules.user name) ''
-        ${here}.users."${name}" cannot be a user's name. Use 1 to 31 lower-case letters and digits, a letter first, no hyphen.
+        ${here}.users."${name}" cannot be a user's name. Use 1 to 24 lower-case letters and digits, a letter first, no hyphen.
       '')
       (must (!lib.elem name rules.reserved) ''
         ${here}.users."${name}" is reserved: people would take it for a part of the service. Choose another name.

@@ -153,8 +153,10 @@ in
         // lib.optionalAttrs (nginx ? nobody) { "!carrel-nobody" = nobody; };
     };
 
-    security.acme.certs = lib.mkIf ownCertificate {
-      ${cfg.domain} = {
+    security.acme.certs = lib.mkIf (cfg.sslCertificate == null) {
+      # One that somebody else declares is named all the same: were it not declared at all, NixOS would look for it in vain
+      # before it comes to our assertion.
+      ${cfg.useACMEHost} = lib.optionalAttrs ownCertificate {
         extraDomainNames = [ "*.${cfg.domain}" ];
         group = lib.mkDefault config.services.nginx.group;
         dnsProvider = lib.mkIf (cfg.acme.dnsProvider != null) cfg.acme.dnsProvider;

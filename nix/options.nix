@@ -178,7 +178,7 @@ in
     users = mkOption {
       type = types.attrsOf (types.submodule user);
       default = { };
-      description = "People with a workspace, by name: 1 to 31 lower-case letters and digits, a letter first.";
+      description = "People with a workspace, by name: 1 to 24 lower-case letters and digits, a letter first.";
     };
 
     baseImage = mkOption {
@@ -226,7 +226,8 @@ in
       defaultText = literalExpression "config.services.code-server-multi.domain";
       description = ''
         The name in `security.acme.certs` of a certificate for the domain and all names below it. If it is the domain's own
-        (the default), this module declares it, with DNS-01, and adds to what you declare there yourself.
+        (the default), this module declares it, with DNS-01, and adds to what you declare there yourself. Any other is yours:
+        nginx has to be in its group.
       '';
     };
 
@@ -239,7 +240,10 @@ in
     sslCertificateKey = mkOption {
       type = types.nullOr secret;
       default = null;
-      description = "File with the key of `sslCertificate`.";
+      description = ''
+        File with the key of `sslCertificate`. On NixOS all of nginx runs as an account of its own, which has to be able to
+        read it: with sops-nix or agenix, set the secret's `owner = config.services.nginx.user`.
+      '';
     };
 
     acme = {

@@ -6,7 +6,7 @@ let
       ./nixos.nix
       ../../nix/module.nix
     ];
-    arguments.pkgs = {
+    specialArgs.pkgs = {
       formats.toml = _: { type = lib.types.anything; };
     };
   };
@@ -19,7 +19,7 @@ let
     modules:
     (lib.evalModules {
       inherit modules;
-      arguments.name = "<name>";
+      specialArgs.name = "<name>";
     }).options;
 
   one =

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,9 @@ from carrel.core.site import Site
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 EXAMPLE = HERE / "example.nix"
+
+LIBRARY = "CARREL_NIXPKGS_LIB"
+"""The environment's name for the `lib` of a real nixpkgs, with which the same tests can be run."""
 
 # Evaluates without a store, so that nothing has to be set up for whoever runs the tests.
 EVALUATE = ("nix-instantiate", "--store", "dummy://", "--eval", "--strict", "--json")
@@ -97,15 +101,20 @@ def refusal(configuration: Path) -> str:
 
 def _evaluate(configuration: Path, *options: str) -> process.Result:
     harness = str(HERE / "evaluate.nix")
-    return run(*EVALUATE, harness, *options, "--arg", "configuration", str(configuration))
+    library = os.environ.get(LIBRARY, "")
+    return run(
+        *EVALUATE, harness, *options,
+        "--arg", "configuration", str(configuration), "--argstr", "library", library,
+    )  # fmt: skip
 
 
-def configuration(folder: Path, more: str = "", *, users: str = "") -> Path:
-    """A site with dan, and `more` of services.code-server-multi; `users` adds to the people."""
+def configuration(folder: Path, more: str = "", *, users: str = "", options: str = "") -> Path:
+    """A site with dan, and `more`; `users` adds to the people, `options` declares those of others."""
     file = folder / "configuration.nix"
     file.write_text(f"""\
 {{ config, lib, ... }}:
 {{
+  options = {{ {options} }};
   config = lib.mkMerge [
     {{
       security.acme.acceptTerms = true;

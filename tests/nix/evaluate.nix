@@ -1,10 +1,13 @@
 # Evaluates nix/module.nix with the configuration in a file; tests/nix/desks.py reads the result as JSON.
-{ configuration }:
+# `library`: the directory of a real nixpkgs lib; "" for the one that is written beside this file.
+{ configuration, library ? "" }:
 let
-  lib = import ./lib.nix;
+  lib = if library == "" then import ./lib.nix else import (/. + library);
 
   # A package is its path here, and what it would be made from can be looked at.
   made = name: content: {
+    type = "derivation";
+    inherit name;
     outPath = "/nix/store/${name}";
     inherit content;
   };
@@ -32,12 +35,16 @@ let
       (import configuration)
       ({ config, lib, ... }: (import ./generated.nix { inherit config lib; }).module)
     ];
-    arguments = { inherit pkgs; };
+    specialArgs = { inherit pkgs; };
   };
   inherit (evaluated) config;
   generated = import ./generated.nix { inherit config lib; };
   site = import ../../nix/site.nix { inherit config lib pkgs; };
   content = file: file.content or null;
+  certificate = [
+    "sslCertificate"
+    "sslCertificateKey"
+  ];
 in
 {
   broken = lib.filter (one: !one.assertion) config.assertions;
@@ -46,7 +53,10 @@ in
   inherit (config.systemd) services mounts slices;
   tmpfiles = config.systemd.tmpfiles.rules;
   inherit (generated) podman nginx;
-  hosts = config.services.nginx.virtualHosts;
+  # Without what has no value, and NixOS does not ask for.
+  hosts = lib.mapAttrs (
+    _: host: if host.forceSSL && host.useACMEHost == null then host else removeAttrs host certificate
+  ) config.services.nginx.virtualHosts;
   inherit (site) rules;
   engine = site.engine.content;
   storage = lib.mapAttrs (_: user: (site.storage user).content) site.people;

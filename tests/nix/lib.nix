@@ -173,9 +173,32 @@ let
     merge = equal;
   };
 
+  # As in nixpkgs, where a definition also says in which file it is.
+  mkOptionType =
+    {
+      name,
+      description ? name,
+      check ? _: true,
+      merge ? loc: definitions: equal loc (map (definition: definition.value) definitions),
+    }:
+    {
+      inherit name description check;
+      merge =
+        loc: values:
+        merge loc (
+          map (value: {
+            inherit value;
+            file = "here";
+          }) values
+        );
+    };
+
   isStringLike = value: isString value || (isAttrs value && value ? outPath);
 
   types = rec {
+    # lib/types.nix: what is a field of /etc/passwd.
+    passwdEntry = type: addCheck type (text: !hasInfix ":" text && !hasInfix "\n" text);
+    addCheck = type: check: type // { check = value: type.check value && check value; };
     bool = simple "boolean" isBool;
     int = simple "integer" isInt;
     float = simple "floating point number" isFloat;
@@ -267,7 +290,7 @@ let
           modules =
             (if isList modules then modules else [ modules ])
             ++ map (value: if isAttrs value then { config = value; } else value) values;
-          arguments.name = elemAt loc (length loc - 1);
+          specialArgs.name = elemAt loc (length loc - 1);
           inherit loc;
         }).config;
       subModules = if isList modules then modules else [ modules ];
@@ -312,11 +335,11 @@ let
   evalModules =
     {
       modules,
-      arguments ? { },
+      specialArgs ? { },
       loc ? [ ],
     }:
     let
-      given = arguments // {
+      given = specialArgs // {
         inherit lib config options;
       };
       loaded = concatMap load modules;
@@ -392,7 +415,7 @@ let
             else if option ? default then
               merged here option.type [ option.default ]
             else
-              throw "The option `${show here}' is used but not defined.";
+              throw "The option `${show here}' was accessed but has no value defined.";
         in
         (option.apply or (same: same)) value;
     in
@@ -433,6 +456,7 @@ let
       mkIf
       mkMerge
       mkOption
+      mkOptionType
       mkOverride
       mod
       nameValuePair

@@ -7,18 +7,29 @@ let
   inherit (lib) mkOption types;
   option = type: default: mkOption { inherit type default; };
   required = type: mkOption { inherit type; };
+  package =
+    name:
+    mkOption {
+      type = types.package;
+      default = {
+        type = "derivation";
+        inherit name;
+        outPath = "/nix/store/${name}";
+      };
+    };
   set = options: types.submodule { inherit options; };
   listOfStr = option (types.listOf types.str) [ ];
 
-  toList = value: if builtins.isList value then value else [ value ];
-  # A setting of a unit: lists are joined, anything else has to be the same everywhere.
-  setting = {
-    description = "setting of systemd";
-    check = value: builtins.isList value || builtins.isString value || builtins.isInt value || builtins.isBool value;
+  # nixos/lib/systemd-unit-options.nix: lists are joined, anything else has to be the same everywhere.
+  setting = lib.mkOptionType {
+    name = "systemd option";
     merge =
-      loc: values:
+      loc: definitions:
+      let
+        values = map (definition: definition.value) definitions;
+      in
       if lib.any builtins.isList values then
-        lib.concatMap toList values
+        lib.concatMap (value: if builtins.isList value then value else [ value ]) values
       else if lib.all (value: value == lib.head values) values then
         lib.head values
       else
@@ -26,11 +37,51 @@ let
   };
   section = option (types.attrsOf setting) { };
 
-  # nixos/modules/config/users-groups.nix: what is a field of /etc/passwd.
-  passwdEntry = types.str // {
-    description = "field of /etc/passwd";
-    check = value: builtins.isString value && builtins.match "[^:\n]*" value != null;
-  };
+  # nixos/modules/config/users-groups.nix
+  accountName =
+    what: name:
+    if builtins.stringLength name < 32 then
+      name
+    else
+      throw "${what} '${name}' is longer than 31 characters which is not allowed!";
+  account =
+    { name, ... }:
+    {
+      options = {
+        name = mkOption {
+          type = types.passwdEntry types.str;
+          default = name;
+          apply = accountName "Username";
+        };
+        uid = option (types.nullOr types.int) null;
+        isSystemUser = option types.bool false;
+        isNormalUser = option types.bool false;
+        description = option (types.passwdEntry types.str) "";
+        group = mkOption {
+          type = types.str;
+          default = "";
+          apply = accountName "Group name";
+        };
+        extraGroups = listOfStr;
+        home = option (types.passwdEntry types.path) "/var/empty";
+        linger = option (types.nullOr types.bool) null;
+        subUidRanges = option (types.listOf ids) [ ];
+        subGidRanges = option (types.listOf groupIds) [ ];
+      };
+    };
+  group =
+    { name, ... }:
+    {
+      options = {
+        name = mkOption {
+          type = types.passwdEntry types.str;
+          default = name;
+          apply = accountName "Group name";
+        };
+        gid = option (types.nullOr types.int) null;
+        members = option (types.listOf (types.passwdEntry types.str)) [ ];
+      };
+    };
 
   common = {
     description = option types.str "";
@@ -111,12 +162,13 @@ let
     })) [ ];
     forceSSL = option types.bool false;
     onlySSL = option types.bool false;
+    addSSL = option types.bool false;
     default = option types.bool false;
     rejectSSL = option types.bool false;
     useACMEHost = option (types.nullOr types.str) null;
     acmeRoot = option (types.nullOr types.str) "/var/lib/acme/acme-challenge";
-    sslCertificate = option (types.nullOr types.path) null;
-    sslCertificateKey = option (types.nullOr types.path) null;
+    sslCertificate = required types.path;
+    sslCertificateKey = required types.path;
     extraConfig = option types.lines "";
     locations = option (types.attrsOf location) { };
   };
@@ -134,6 +186,9 @@ let
         group = option types.str config.security.acme.defaults.group;
         email = option (types.nullOr types.str) config.security.acme.defaults.email;
         dnsProvider = option (types.nullOr types.str) config.security.acme.defaults.dnsProvider;
+        webroot = option (types.nullOr types.str) null;
+        listenHTTP = option (types.nullOr types.str) null;
+        s3Bucket = option (types.nullOr types.str) null;
         environmentFile = option (types.nullOr types.path) config.security.acme.defaults.environmentFile;
       };
     };
@@ -161,19 +216,9 @@ in
       mode = option types.str "symlink";
     })) { };
 
-    users.users = option (types.attrsOf (set {
-      uid = option (types.nullOr types.int) null;
-      isSystemUser = option types.bool false;
-      isNormalUser = option types.bool false;
-      description = option passwdEntry "";
-      group = option types.str "";
-      home = option types.path "/var/empty";
-      # With users.manageLingering off, NixOS asserts that nobody sets it.
-      linger = option (types.nullOr types.bool) null;
-      subUidRanges = option (types.listOf ids) [ ];
-      subGidRanges = option (types.listOf groupIds) [ ];
-    })) { };
-    users.groups = option (types.attrsOf (set { gid = option (types.nullOr types.int) null; })) { };
+    users.manageLingering = option types.bool true;
+    users.users = option (types.attrsOf (types.submodule account)) { };
+    users.groups = option (types.attrsOf (types.submodule group)) { };
 
     networking.nftables.enable = option types.bool false;
 
@@ -190,9 +235,10 @@ in
 
     services.nginx = {
       enable = option types.bool false;
-      package = option types.package "/nix/store/nginx";
+      package = package "nginx";
       enableReload = option types.bool false;
       serverNamesHashBucketSize = option (types.nullOr types.int) null;
+      user = option types.str "nginx";
       group = option types.str "nginx";
       recommendedProxySettings = option types.bool false;
       recommendedTlsSettings = option types.bool false;
@@ -207,7 +253,7 @@ in
     };
 
     systemd = {
-      package = option types.package "/nix/store/systemd";
+      package = package "systemd";
       tmpfiles.rules = listOfStr;
       services = option (types.attrsOf (set service)) { };
       slices = option (types.attrsOf (set (common // { sliceConfig = section; }))) { };
@@ -233,6 +279,72 @@ in
     };
   };
 
-  config.users.groups.nginx.gid = 60;
-  config.environment.etc."ssl/certs/ca-certificates.crt".source = "/nix/store/ca-certificates.crt";
+  config = {
+    users.groups.nginx.gid = 60;
+    users.groups.acme.gid = 171;
+    users.users.nginx = {
+      group = "nginx";
+      isSystemUser = true;
+    };
+    environment.etc."ssl/certs/ca-certificates.crt".source = "/nix/store/ca-certificates.crt";
+
+    assertions =
+      # nixos/modules/config/users-groups.nix
+      lib.concatLists (
+        lib.mapAttrsToList (_: user: [
+          {
+            assertion = user.linger != null -> config.users.manageLingering;
+            message = "users.manageLingering is set to false, but users.users.${user.name}.linger is configured.";
+          }
+          {
+            assertion = builtins.match "[a-zA-Z0-9_.][a-zA-Z0-9_.-]*" user.name != null;
+            message = "The username \"${user.name}\" is not valid.";
+          }
+          {
+            assertion = user.isSystemUser != user.isNormalUser;
+            message = "Exactly one of users.users.${user.name}.isSystemUser and .isNormalUser must be set.";
+          }
+          {
+            assertion = user.group != "" && config.users.groups ? ${user.group};
+            message = "users.users.${user.name} has a primary group that is undefined.";
+          }
+        ]) config.users.users
+      )
+      # nixos/modules/security/acme/default.nix
+      ++ lib.mapAttrsToList (name: certificate: {
+        assertion =
+          lib.length (
+            lib.filter (way: certificate.${way} != null) [
+              "dnsProvider"
+              "webroot"
+              "listenHTTP"
+              "s3Bucket"
+            ]
+          ) == 1;
+        message = "Exactly one of the ways has to be set for security.acme.certs.${name}.";
+      }) config.security.acme.certs
+      # nixos/modules/services/web-servers/nginx/default.nix and security/acme/mk-cert-ownership-assertion.nix
+      ++ lib.concatLists (
+        lib.mapAttrsToList (name: host: [
+          {
+            assertion = lib.length (lib.filter (on: on) [ host.addSSL host.onlySSL host.forceSSL host.rejectSSL ]) <= 1;
+            message = "addSSL, onlySSL, forceSSL and rejectSSL of ${name} are mutually exclusive.";
+          }
+          {
+            assertion =
+              host.useACMEHost == null
+              || (
+                let
+                  certificate = config.security.acme.certs.${host.useACMEHost};
+                  inherit (config.services.nginx) user group;
+                in
+                certificate.group == group
+                || lib.elem user config.users.groups.${certificate.group}.members
+                || lib.elem certificate.group (config.users.users.${user}.extraGroups or [ ])
+              );
+            message = "Group for certificate ${toString host.useACMEHost} must be nginx's.";
+          }
+        ]) config.services.nginx.virtualHosts
+      );
+  };
 }

@@ -61,7 +61,7 @@ def _expected(pair: Pair) -> dict[str, list[Statement]]:
     domain = pair.site.domain
     ours = {name: s for name, s in _servers(pair.nginx).items() if not name.endswith(" plain")}
     desks = ours.pop(
-        rf"~^(?<carrel_user>[a-z][a-z0-9]{{0,30}})\.{re.escape(domain)}$ ssl",
+        rf"~^(?<carrel_user>[a-z][a-z0-9]{{0,23}})\.{re.escape(domain)}$ ssl",
     )
     ours[f"*.{domain} ssl"] = ours.pop(rf"~^.+\.{re.escape(domain)}$ ssl")
     for user in pair.working:

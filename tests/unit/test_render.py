@@ -35,7 +35,7 @@ accepted_paths = st.from_regex(schema.PATH, fullmatch=True).map(lambda p: "/" + 
     lambda p: bool(schema.PATH.fullmatch(p))
 ).map(lambda p: "/" + p)
 domains = st.from_regex(schema.DOMAIN, fullmatch=True).filter(lambda d: len(d) < 100)
-users = st.from_regex(r"[a-z][a-z0-9]{0,30}", fullmatch=True)
+users = st.from_regex(r"[a-z][a-z0-9]{0,23}", fullmatch=True)
 
 
 def skeleton(text: str) -> list[str]:

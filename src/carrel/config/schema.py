@@ -83,7 +83,7 @@ def user_name(value: str) -> str:
     if not names.USER_NAME.fullmatch(value):
         raise wrong(
             f'"{value}" cannot be a user name',
-            "use 1 to 31 lower-case letters and digits, a letter first, no hyphen",
+            "use 1 to 24 lower-case letters and digits, a letter first, no hyphen",
         )
     if value in names.RESERVED_NAMES:
         raise wrong(f'"{value}" is reserved', "choose another name")
@@ -402,5 +402,5 @@ class Document(Strict):
     ai: AiTable = Field(default_factory=AiTable)
     local: LocalTable = Field(default_factory=LocalTable)
     users: dict[UserName, UserTable] = Field(
-        default_factory=dict, description="by name: [a-z][a-z0-9]{0,30}"
+        default_factory=dict, description="by name: [a-z][a-z0-9]{0,23}"
     )

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-USER_NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
+USER_NAME = re.compile(r"[a-z][a-z0-9]{0,23}")
 """No hyphen, so that NAME-APP.domain can never be another user (design §4)."""
 
 RESERVED_NAMES = frozenset(

@@ -160,7 +160,7 @@ def _desks(edge: Edge) -> str:
     # without a reload.
     server {{
 {_listen(edge)}
-        server_name {_below(edge, "(?<carrel_user>[a-z][a-z0-9]{0,30})")};
+        server_name {_below(edge, "(?<carrel_user>[a-z][a-z0-9]{0,23})")};
         # Somebody typed http:// with our port.
         error_page 497 =301 https://$http_host$request_uri;
 {_secure(edge)}

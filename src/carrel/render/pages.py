@@ -59,7 +59,7 @@ footer p+p{margin-top:.5rem}
 SCRIPT = r"""
 const form=document.forms[0],field=form.elements.name,fault=document.getElementById("fault"),
 shown=document.getElementById("shown"),sample=shown.textContent;form.hidden=false;
-const typed=()=>field.value.trim().toLowerCase(),good=()=>/^[a-z][a-z0-9]{0,30}$/.test(typed());
+const typed=()=>field.value.trim().toLowerCase(),good=()=>/^[a-z][a-z0-9]{0,23}$/.test(typed());
 function mark(bad){fault.hidden=!bad;bad?field.setAttribute("aria-invalid","true"):
 field.removeAttribute("aria-invalid")}
 field.addEventListener("input",()=>{mark(false);shown.textContent=good()?typed():sample});

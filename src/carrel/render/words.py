@@ -62,7 +62,7 @@ ENGLISH = Words(
     lang="en",
     operator="your operator, the person who runs {site} for your team",
     label="Your name",
-    bad_name="A name starts with a letter and has only letters a to z and digits, 31 at most.",
+    bad_name="A name starts with a letter and has only letters a to z and digits, 24 at most.",
     address="Your desk is at {address}",
     sample_name="name",
     without_script="Type this address into your browser, with your own name at the start.",
@@ -127,7 +127,7 @@ GERMAN = Words(
     operator="die Person, die {site} für Ihr Team betreibt",
     label="Ihr Name",
     bad_name="Ein Name beginnt mit einem Buchstaben und hat nur Buchstaben von a bis z und Ziffern, "
-    "höchstens 31.",
+    "höchstens 24.",
     address="Ihr Schreibtisch steht unter {address}",
     sample_name="name",
     without_script="Geben Sie diese Adresse in Ihren Browser ein, mit Ihrem Namen am Anfang.",
