@@ -1,7 +1,8 @@
 {
   description = "Carrel: VS Code in the browser with an AI coding agent for every person on a small team";
 
-  inputs.nixpkgs.url = "nixpkgs/nixos-25.11";
+  # The oldest release that is supported; there is no flake.lock, since whoever has a server pins nixpkgs there.
+  inputs.nixpkgs.url = "nixpkgs/nixos-26.05";
 
   outputs =
     { self, nixpkgs }:
@@ -24,7 +25,7 @@
           packages = [
             pkgs.gnumake
             pkgs.nginx
-            pkgs.nixfmt-rfc-style
+            pkgs.nixfmt
             pkgs.podman
             pkgs.python3
             pkgs.deadnix
@@ -40,7 +41,7 @@
           pkgs.runCommand "carrel-nix-style"
             {
               nativeBuildInputs = [
-                pkgs.nixfmt-rfc-style
+                pkgs.nixfmt
                 pkgs.deadnix
                 pkgs.statix
               ];
@@ -53,6 +54,6 @@
             '';
       });
 
-      formatter = forEach (pkgs: pkgs.nixfmt-rfc-style);
+      formatter = forEach (pkgs: pkgs.nixfmt);
     };
 }

@@ -1,7 +1,7 @@
 # Carrel as a package. Name, version and dependencies are read from pyproject.toml, so that they are said once.
 #
-# requirements.txt pins what pip installs elsewhere; here flake.lock pins all of nixpkgs, its Python packages included. Their
-# versions are checked against pyproject.toml's when the package is built.
+# requirements.txt pins what pip installs elsewhere; here the operator's own flake.lock pins all of nixpkgs, its Python packages
+# included. Their versions are checked against pyproject.toml's when the package is built.
 {
   lib,
   python3Packages,
