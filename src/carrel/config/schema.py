@@ -175,7 +175,10 @@ Command = Annotated[
 class Strict(BaseModel):
     """Unknown keys are faults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # Deferred: every command reads the document once, and needs no validator of a part alone.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class SiteTable(Strict):
