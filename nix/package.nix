@@ -38,6 +38,8 @@ python3Packages.buildPythonApplication {
 
   build-system = [ python3Packages.hatchling ];
   inherit dependencies;
+  # Local mode alone runs supervisord; some releases of nixpkgs have the one before, which it works with on their Python.
+  pythonRelaxDeps = [ "supervisor" ];
 
   nativeBuildInputs = [
     installShellFiles
