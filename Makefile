@@ -89,8 +89,16 @@ vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code
 meetings: env ## Two commands at once, and a kill before every single effect, on a fake server
 	@$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/meetings
 
+# Two at a time, by files: what these tests do is mostly waiting for somebody else's program. What cuts the
+# power of everything that runs, and what is emulated, has the machine for itself.
+TWO := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+APART := unit golden meetings outage vm
+
 test: prepare-test env judges vite check meetings ## Everything, with real podman, nginx, code-server and Chromium
-	@$(BIN)/pytest -v --ignore=tests/unit --ignore=tests/golden --ignore=tests/meetings tests
+	@$(BIN)/python -m vm prepare
+	@$(BIN)/pytest -v $(TWO) $(APART:%=--ignore=tests/%) tests
+	@$(BIN)/pytest -v tests/outage
+	@$(BIN)/pytest -v $(TWO) tests/vm
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
 	@$(BIN)/pytest -v tests/vm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
         yield real
     finally:
         real.clean()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory for sockets, whose paths have 107 characters at most (unix(7)); `tmp_path` is long."""
+    with tempfile.TemporaryDirectory(prefix="carrel-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

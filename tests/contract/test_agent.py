@@ -73,11 +73,21 @@ def test_a_port_of_the_agent_is_of_no_use_to_a_web_page_or_another_account(desk:
             what="port",
         )
         foreign = "-H 'Origin: https://evil.example' -H 'Host: evil.example'"
-        for extra in ("", foreign, "-u opencode:", "-u opencode:wrong", f"-u opencode:x {foreign}"):
-            for path in ("doc", "session", "event", "tui/append-prompt", "session/x/shell", "pty"):
-                for method in ("GET", "POST"):
-                    command = f"{here} -X {method} {extra} http://127.0.0.1:4096/{path}"
-                    assert desk.inside("ada", "sh", "-c", command) == "401", command
+        every = [
+            f"-X {method} {extra} http://127.0.0.1:4096/{path}"
+            for extra in (
+                "",
+                foreign,
+                "-u opencode:",
+                "-u opencode:wrong",
+                f"-u opencode:x {foreign}",
+            )
+            for path in ("doc", "session", "event", "tui/append-prompt", "session/x/shell", "pty")
+            for method in ("GET", "POST")
+        ]
+        script = "".join(f"{here} {request}; echo\n" for request in every)
+        answers = desk.inside("ada", "sh", given=script).split()
+        assert dict(zip(every, answers, strict=True)) == dict.fromkeys(every, "401")
         asked = f"-X OPTIONS {foreign} -H 'Access-Control-Request-Method: POST'"
         command = f"curl --silent --include {asked} http://127.0.0.1:4096/session"
         told = desk.inside("ada", "sh", "-c", command)

@@ -38,20 +38,20 @@ def judge(config: Path) -> str:
     return process.run(["nginx", "-t", "-e", "stderr", "-c", str(config)], world).errors
 
 
-def test_nginx_accepts_the_rendered_configuration_without_a_warning(tmp_path: Path) -> None:
-    said = judge(rendered(tmp_path))
+def test_nginx_accepts_the_rendered_configuration_without_a_warning(short_path: Path) -> None:
+    said = judge(rendered(short_path))
     assert "syntax is ok" in said
     assert "[warn]" not in said
 
 
-def test_names_that_are_words_of_nginx_are_only_names(tmp_path: Path) -> None:
+def test_names_that_are_words_of_nginx_are_only_names(short_path: Path) -> None:
     words = ("volatile", "hostnames", "include", "server", "http", "map", "on", "off")
     users = tuple(User(word, PasswordHash(HASH)) for word in words)
-    assert "syntax is ok" in judge(rendered(tmp_path, replace(TWO_USERS, users=users)))
+    assert "syntax is ok" in judge(rendered(short_path, replace(TWO_USERS, users=users)))
 
 
-def test_the_judge_can_say_no(tmp_path: Path) -> None:
-    config = rendered(tmp_path)
+def test_the_judge_can_say_no(short_path: Path) -> None:
+    config = rendered(short_path)
     config.write_text(config.read_text().replace("proxy_pass ", "proxy_pas "))
     with pytest.raises(ToolFailed, match="nginx"):
         judge(config)

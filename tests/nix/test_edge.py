@@ -78,17 +78,17 @@ def judge(config: Path) -> str:
     return process.run(["nginx", "-t", "-e", "stderr", "-c", str(config)], WORLD).errors
 
 
-def test_nginx_accepts_the_example_without_a_warning(tmp_path: Path) -> None:
-    said = judge(written(evaluate(EXAMPLE), tmp_path, Ports(free_port(), free_port())))
+def test_nginx_accepts_the_example_without_a_warning(short_path: Path) -> None:
+    said = judge(written(evaluate(EXAMPLE), short_path, Ports(free_port(), free_port())))
     assert "syntax is ok" in said
     assert "[warn]" not in said
 
 
-def test_nginx_accepts_names_that_are_its_own_words(tmp_path: Path) -> None:
+def test_nginx_accepts_names_that_are_its_own_words(short_path: Path) -> None:
     words = ("volatile", "hostnames", "include", "server", "map", "on", "off")
     users = "".join(f'{word}.passwordFile = "/p";' for word in words)
-    desks = evaluate(configuration(tmp_path, users=users))
-    assert "syntax is ok" in judge(written(desks, tmp_path, Ports(free_port(), free_port())))
+    desks = evaluate(configuration(short_path, users=users))
+    assert "syntax is ok" in judge(written(desks, short_path, Ports(free_port(), free_port())))
 
 
 # RFC 1035, 2.3.4: 63 octets in a label, 255 in a name, of which two are not in its text.
@@ -108,25 +108,25 @@ LONGEST = ".".join(["d" * 63, "o" * 63, "m" * 63, "n" * 24, "example", "org"])
     ],
     ids=["nobody", "all suspended", "the longest names", "fifty"],
 )
-def test_nginx_accepts_a_site_whoever_works_there(tmp_path: Path, more: str, users: str) -> None:
+def test_nginx_accepts_a_site_whoever_works_there(short_path: Path, more: str, users: str) -> None:
     other = (
         'services.nginx.virtualHosts."other.example.net".locations."/".extraConfig = "return 204;";'
     )
-    desks = evaluate(configuration(tmp_path, f"{more} {other}", users=users))
+    desks = evaluate(configuration(short_path, f"{more} {other}", users=users))
     domain = LONGEST if LONGEST in more else "code.example.org"
     assert len(f"{'z' * 24}.{LONGEST}") == 253
-    said = judge(written(desks, tmp_path, Ports(free_port(), free_port()), domain))
+    said = judge(written(desks, short_path, Ports(free_port(), free_port()), domain))
     assert "syntax is ok" in said
 
 
-def test_the_judge_can_say_no(tmp_path: Path) -> None:
+def test_the_judge_can_say_no(short_path: Path) -> None:
     desks = evaluate(
         configuration(
-            tmp_path, 'services.nginx.virtualHosts."code.example.org".extraConfig = "broken on;";'
+            short_path, 'services.nginx.virtualHosts."code.example.org".extraConfig = "broken on;";'
         )
     )
     with pytest.raises(ToolFailed, match="broken"):
-        judge(written(desks, tmp_path, Ports(free_port(), free_port())))
+        judge(written(desks, short_path, Ports(free_port(), free_port())))
 
 
 @dataclass(frozen=True)
