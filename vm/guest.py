@@ -69,6 +69,11 @@ class Guest:
         return self._machine.ports[HTTPS]
 
     @property
+    def starts(self) -> int:
+        """How often it has started again, as far as somebody waited for it."""
+        return self._starts
+
+    @property
     def console(self) -> str:
         """The last lines of the serial console."""
         return self._machine.console()
