@@ -1,9 +1,9 @@
-"""Carrel's command line in a test machine, without its start: most of a command's time goes into imports.
+"""Carrel's command line in a test machine, without its start: most of a command's time is imports.
 
 A process that has imported everything forks for each command; what runs then is `carrel.cli.main`, with
 the caller's arguments, streams, environment, directory and umask. Runs in the guest, without our
-environment: `quick.py serve` as a service, `quick.py COMMAND...` instead of `carrel COMMAND...`. A Carrel
-that was installed since is started as people start it.
+environment: `quick.py serve` as a service, `quick.py COMMAND...` instead of `carrel COMMAND...`. A
+Carrel that was installed since is started as people start it.
 """
 
 from __future__ import annotations
