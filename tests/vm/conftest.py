@@ -52,4 +52,7 @@ def fresh_guest(bare_disk: Disk) -> Iterator[Guest]:
 def server(applied_disk: Disk) -> Iterator[Server]:
     """A server with dan and bob at work, shared: tests leave both working, and nobody else."""
     with Guest(applied_disk) as running:
-        yield Server(running)
+        server = Server(running)
+        for user in ("dan", "bob"):
+            server.answers(user)
+        yield server
