@@ -22,7 +22,7 @@ PLACE = "/run/authority"
 CREDENTIALS = "/etc/carrel/secrets/dns"
 UNIT = "carrel-certificate.service"
 FILES = "/etc/ssl/desks"
-SECONDS = 120
+SECONDS = 300
 
 MAKE_PAIR = """\
 from pathlib import Path
