@@ -1,4 +1,4 @@
-"""The *applied* disk: what the bare one becomes when an operator installs Carrel and applies it.
+"""The *applied* disk: what the installed one becomes when an operator configures and applies.
 
 Used by the tests and by `python -m vm`. What an operator does is in setup.sh.
 """
@@ -12,6 +12,7 @@ from vm import cache, disk
 from vm.cache import say
 from vm.disk import Disk
 from vm.guest import Guest, Restarted
+from vm.installed import installed
 
 SETUP = Path(__file__).parent / "setup.sh"
 SECONDS = 3600
@@ -20,24 +21,24 @@ LINES = 60
 
 def applied() -> Disk:
     """Carrel installed and applied, with the users dan and bob, and switched off."""
-    bare = disk.bare()
-    name = cache.key(str(bare.image), str(bare.sources), SETUP.read_bytes())
-    place = cache.made("applied", name, lambda target: _make(bare, target / "disk.qcow2"))
-    return disk.on_top(bare, place / "disk.qcow2")
+    ground = installed()
+    name = cache.key(str(ground.image), SETUP.read_bytes())
+    place = cache.made("applied", name, lambda target: _make(ground, target / "disk.qcow2"))
+    return disk.on_top(ground, place / "disk.qcow2")
 
 
-def _make(bare: Disk, file: Path) -> None:
+def _make(ground: Disk, file: Path) -> None:
     try:
-        _boot_and_set_up(bare, file)
+        _boot_and_set_up(ground, file)
     except Restarted as error:
         # The emulator's fault (vm/qemu.py), which must not end a run of all tests. Once is bad luck.
         say(f"{error}\nonce more, from the start")
         file.unlink()
-        _boot_and_set_up(bare, file)
+        _boot_and_set_up(ground, file)
 
 
-def _boot_and_set_up(bare: Disk, file: Path) -> None:
-    with Guest(bare, keep=file) as guest:
+def _boot_and_set_up(ground: Disk, file: Path) -> None:
+    with Guest(ground, keep=file) as guest:
         say(f"booted in {guest.boot_seconds:.0f} s; running {SETUP.name} in it")
         guest.put(f"/root/{SETUP.name}", SETUP)
         _set_up(guest)

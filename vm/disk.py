@@ -1,6 +1,6 @@
 """The *bare* disk: Debian, the workspace image, and all that installing Carrel reads.
 
-Used by the tests and by applied. Nobody writes to a disk that is made; a Guest has its own copy.
+Used by the tests and by installed. Nobody writes to a disk that is made; a Guest has its own copy.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 #!/bin/sh
-# What an operator does on a new server, from the sources to two people with a desk and an agent. The
-# agent's provider is one of the tests, which start it where the configuration says.
-# Runs as root in the test machine; its result is the applied disk.
+# What an operator does after `make install`, up to two people with a desk and an agent. The agent's
+# provider is one of the tests, which start it where the configuration says. Runs as root in the test
+# machine; its result is the applied disk.
 set -eu
-
-make -C /srv/carrel install
 
 umask 077
 mkdir -p /etc/carrel/secrets
