@@ -89,16 +89,19 @@ vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code
 meetings: env ## Two commands at once, and a kill before every single effect, on a fake server
 	@$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/meetings
 
-# Two at a time, by files: what these tests do is mostly waiting for somebody else's program. What cuts the
-# power of everything that runs, and what is emulated, has the machine for itself.
-TWO := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-APART := unit golden meetings outage vm
+# What is slow for another reason goes on at the same time: the image and the guest's disks wait for the
+# network, the browser is busy, and the contract tests wait for somebody else's program. What cuts the power of
+# everything that runs, and what is emulated, has the machine for itself.
+ONE := --numprocesses=1 -v
+APART := unit golden meetings browser outage vm
 
-test: prepare-test env judges vite check meetings ## Everything, with real podman, nginx, code-server and Chromium
-	@$(BIN)/python -m vm prepare
-	@$(BIN)/pytest -v $(TWO) $(APART:%=--ignore=tests/%) tests
+test: prepare-test env judges vite ## Everything, with real podman, nginx, code-server and Chromium
+	@$(BIN)/python -m vm --disk bare prepare & preparing=$$!; \
+		$(MAKE) check meetings || { kill $$preparing; exit 1; }; wait $$preparing || :
+	@$(BIN)/pytest $(ONE) tests/browser & browser=$$!; \
+		$(BIN)/pytest $(ONE) $(APART:%=--ignore=tests/%) tests; rest=$$?; wait $$browser && exit $$rest
 	@$(BIN)/pytest -v tests/outage
-	@$(BIN)/pytest -v $(TWO) tests/vm
+	@$(BIN)/pytest -v tests/vm
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
 	@$(BIN)/pytest -v tests/vm

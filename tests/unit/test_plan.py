@@ -64,6 +64,12 @@ def test_a_plan_reads_as_sentences() -> None:
     assert [sentence(s) for s in steps] == ["+ file /a", "~ file /a (mode, content)", "- file /a"]
 
 
+def test_a_plan_does_not_speak_of_the_order_in_which_units_start() -> None:
+    old = next(r for r in on_server() if isinstance(r, Unit) and r.after)
+    step = Change(old, replace(old, revision="another", after=()))
+    assert sentence(step).endswith(" (revision)")
+
+
 def test_changing_one_user_leaves_the_other_user_alone() -> None:
     dan, alice = TWO_USERS.users
     changed = replace(TWO_USERS, users=(replace(dan, limits=replace(dan.limits, cpus=0.5)), alice))

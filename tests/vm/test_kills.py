@@ -71,7 +71,7 @@ def test_one_that_cannot_start_is_given_up_and_apply_brings_it_back(server: Serv
     before = server.started("bob")
     server.run(
         f"""
-        sed -i s,/run/carrel/editor.sock,/nowhere/editor.sock, {DROP_IN}
+        sed -i s,/opt/carrel/entrypoint,/nowhere, {DROP_IN}
         systemctl daemon-reload
         systemctl restart --no-block {UNIT}
         """

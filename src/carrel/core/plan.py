@@ -133,7 +133,7 @@ def changed_fields(step: Change) -> tuple[str, ...]:
     return tuple(
         f.name
         for f in fields(step.before)
-        if getattr(step.before, f.name) != getattr(step.after, f.name)
+        if f.compare and getattr(step.before, f.name) != getattr(step.after, f.name)
     )
 
 
