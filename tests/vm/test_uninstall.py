@@ -16,8 +16,8 @@ def test_taken_off_it_leaves_the_work_and_put_back_everybody_is_where_they_were(
 ) -> None:
     server.inside("dan", "sh", "-c", "echo mine >~/project/kept")
     before = owners(server)
-    # The guest has no network to build another one. And what `make install` makes is kept, because to run
-    # it again would take the emulator eight minutes; vm/install.sh has run it.
+    # The guest has no network to build another one. And what `make install` makes is kept: to run
+    # it again would take the emulator eight minutes, and vm/install.sh has run it.
     server.run(f"cp -al {IMAGES} /root/images && cp -a /opt/carrel /root/carrel")
     server.run(f"make -C {PROJECT} uninstall")
     assert server.run(f"ls -d {OURS} 2>/dev/null || true") == ""
