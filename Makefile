@@ -47,7 +47,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-check: lint types layers unit ## Lint, types, layers, unit and golden tests: under a minute
+check: lint types layers unit ## Lint, types, layers, unit and golden tests: a minute or two
 
 lint: env
 	@$(BIN)/ruff check .
@@ -89,19 +89,18 @@ vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code
 meetings: env ## Two commands at once, and a kill before every single effect, on a fake server
 	@$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/meetings
 
-# What is slow for another reason goes on at the same time: the image and the guest's disks wait for the
-# network, the browser is busy, and the contract tests wait for somebody else's program. What cuts the power of
-# everything that runs, and what is emulated, has the machine for itself.
+# What is slow for different reasons goes on at the same time: the image and the guest's disks wait for the
+# network, the contract tests for somebody else's program, and the emulator keeps one processor and a bit busy.
+# tests/outage comes alone after them: it cuts the power of every site of this machine.
 ONE := --numprocesses=1 -v
-APART := unit golden meetings browser outage vm
+APART := unit golden meetings outage vm
 
 test: prepare-test env judges vite ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/python -m vm --disk bare prepare & preparing=$$!; \
-		$(MAKE) check meetings || { kill $$preparing; exit 1; }; wait $$preparing || :
-	@$(BIN)/pytest $(ONE) tests/browser & browser=$$!; \
-		$(BIN)/pytest $(ONE) $(APART:%=--ignore=tests/%) tests; rest=$$?; wait $$browser && exit $$rest
-	@$(BIN)/pytest -v tests/outage
-	@$(BIN)/pytest -v tests/vm
+		make check meetings || { kill $$preparing; exit 1; }; wait $$preparing || :
+	@$(BIN)/pytest $(ONE) tests/vm & emulated=$$!; \
+		$(BIN)/pytest $(ONE) $(APART:%=--ignore=tests/%) tests && $(BIN)/pytest -v tests/outage; rest=$$?; \
+		wait $$emulated && exit $$rest
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
 	@$(BIN)/pytest -v tests/vm
