@@ -45,21 +45,29 @@ let
   covered = cfg.sslCertificate != null || lib.any (way: certificate.${way} or null != null) ways;
 
   inherit (config.services.nginx) user group;
+  supplementary = config.systemd.services.nginx.serviceConfig.SupplementaryGroups or [ ];
+  # Whether nginx is in a group, by any of the ways that NixOS has for it.
+  isIn =
+    name:
+    name == group
+    || lib.elem user (config.users.groups.${name}.members or [ ])
+    || lib.elem name (config.users.users.${user}.extraGroups or [ ])
+    || lib.elem name (if builtins.isList supplementary then supplementary else lib.splitString " " supplementary);
+
   # Who may read a certificate of security.acme: its group (nixpkgs, nixos/modules/security/acme/mk-cert-ownership-assertion.nix).
-  readable =
-    cfg.sslCertificate != null
-    || !covered
-    || certificate.group == group
-    || lib.elem user (config.users.groups.${certificate.group}.members or [ ])
-    || lib.elem certificate.group (config.users.users.${user}.extraGroups or [ ]);
+  readable = cfg.sslCertificate != null || !covered || isIn certificate.group;
 
   # The key as a secret of sops-nix or agenix, if it is one: by default they are for root alone.
-  closed = lib.filter (
+  closed =
     secret:
+    let
+      mode = secret.mode or "0400";
+    in
     toString secret.path == cfg.sslCertificateKey
     && secret.owner or "root" != user
-    && !(secret.group or "root" == group && fits "0?[0-7][4-7][0-7]" (secret.mode or "0400"))
-  ) (lib.attrValues (config.sops.secrets or { }) ++ lib.attrValues (config.age.secrets or { }));
+    && !(isIn (secret.group or "root") && fits "0?[0-7][4-7][0-7]" mode)
+    && !fits "0?[0-7][0-7][4-7]" mode;
+  secrets = lib.attrValues (config.sops.secrets or { }) ++ lib.attrValues (config.age.secrets or { });
 
   ofSite = [
     (must (fits rules.domain cfg.domain) ''
@@ -70,7 +78,7 @@ let
       Set users.users.${user}.extraGroups = [ "${certificate.group}" ], or security.acme.certs."${cfg.useACMEHost}".group =
       "${group}".
     '')
-    (must (cfg.sslCertificateKey == null || closed == [ ]) ''
+    (must (cfg.sslCertificateKey == null || !lib.any closed secrets) ''
       ${here}.sslCertificateKey is a secret that nginx cannot read: on NixOS all of nginx runs as the account "${user}". Set the
       secret's owner = "${user}".
     '')

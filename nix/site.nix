@@ -104,7 +104,8 @@ let
       held = limits user;
       inherit (idsOf user.number) uid first;
       # NixOS gives up in its own words at a name that no account can have, before it comes to our assertion.
-      fitting = if builtins.match facts.rules.user name != null then name else builtins.substring 0 24 (builtins.hashString "sha256" name);
+      fits = builtins.match facts.rules.user name != null;
+      fitting = if fits then name else builtins.substring 0 24 (builtins.hashString "sha256" name);
       account = fill { user = fitting; } facts.account.name;
     in
     {

@@ -15,10 +15,11 @@ import os
 import socket
 import sys
 import traceback
+from types import ModuleType
 
 PROGRAM = "/opt/carrel/bin/carrel"
 STREAMS = (0, 1, 2)
-NOBODY_WAITS = 64
+BACKLOG = 64
 
 
 def place() -> str:
@@ -38,7 +39,7 @@ def serve() -> None:
         except OSError:
             return  # another one serves already
         os.chmod(place(), 0o600)
-        listening.listen(NOBODY_WAITS)
+        listening.listen(BACKLOG)
         while True:
             connection = listening.accept()[0]
             if os.fork() == 0:
@@ -51,7 +52,7 @@ def serve() -> None:
             os.wait()
 
 
-def answer(connection: socket.socket, main: object) -> None:
+def answer(connection: socket.socket, main: ModuleType) -> None:
     """Run one command in this process, which ends with it; tell its status."""
     said, ancillary, _, _ = connection.recvmsg(1 << 20, socket.CMSG_SPACE(12))
     wanted = json.loads(said)
@@ -69,7 +70,7 @@ def answer(connection: socket.socket, main: object) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            main.main(wanted["arguments"])  # type: ignore[attr-defined]
+            main.main(wanted["arguments"])
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0
         except BaseException:

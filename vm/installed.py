@@ -1,7 +1,6 @@
 """The *installed* disk: the bare one after `make install`, which this machine's own processors have run.
 
-Used by applied. In the guest it would take eight minutes; that it works there as well is what
-tests/vm/test_uninstall is about.
+Used by applied. In the guest it would take eight minutes: an emulated processor unpacks and compiles.
 """
 
 from __future__ import annotations

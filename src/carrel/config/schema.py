@@ -405,5 +405,5 @@ class Document(Strict):
     ai: AiTable = Field(default_factory=AiTable)
     local: LocalTable = Field(default_factory=LocalTable)
     users: dict[UserName, UserTable] = Field(
-        default_factory=dict, description="by name: [a-z][a-z0-9]{0,23}"
+        default_factory=dict, description=f"by name: {names.USER_NAME.pattern}"
     )

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 USER_NAME = re.compile(r"[a-z][a-z0-9]{0,23}")
-"""No hyphen, so that NAME-APP.domain can never be another user (design §4)."""
+"""No hyphen, so that NAME-APP.domain can never be another user (design §4). With "carrel-" before it, an
+account's name: 31 characters at most on NixOS (nixos/modules/config/users-groups.nix), 32 on Debian."""
 
 RESERVED_NAMES = frozenset(
     "root daemon bin sys sync games man lp mail news uucp proxy backup list irc nobody systemd "

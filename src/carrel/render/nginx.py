@@ -9,6 +9,7 @@ from carrel.core import edge as rules
 from carrel.core import headers
 from carrel.core.edge import Edge, GuestServer, Http2, OwnServer, Tunnel
 from carrel.core.headers import Transport
+from carrel.core.names import USER_NAME
 from carrel.render.nginx_desk import TOO_MUCH, Way, desk
 from carrel.render.nginx_maps import PAGES, maps
 from carrel.render.nginx_text import added, indented, quoted, safe
@@ -160,7 +161,7 @@ def _desks(edge: Edge) -> str:
     # without a reload.
     server {{
 {_listen(edge)}
-        server_name {_below(edge, "(?<carrel_user>[a-z][a-z0-9]{0,23})")};
+        server_name {_below(edge, f"(?<carrel_user>{USER_NAME.pattern})")};
         # Somebody typed http:// with our port.
         error_page 497 =301 https://$http_host$request_uri;
 {_secure(edge)}

@@ -10,7 +10,7 @@ from html import escape
 from typing import Literal
 from urllib.parse import quote
 
-from carrel.core.names import HTTPS
+from carrel.core.names import HTTPS, USER_NAME
 from carrel.core.site import About
 from carrel.render import words
 from carrel.render.words import Page, Words
@@ -59,13 +59,13 @@ footer p+p{margin-top:.5rem}
 SCRIPT = r"""
 const form=document.forms[0],field=form.elements.name,fault=document.getElementById("fault"),
 shown=document.getElementById("shown"),sample=shown.textContent;form.hidden=false;
-const typed=()=>field.value.trim().toLowerCase(),good=()=>/^[a-z][a-z0-9]{0,23}$/.test(typed());
+const typed=()=>field.value.trim().toLowerCase(),good=()=>/^@NAME@$/.test(typed());
 function mark(bad){fault.hidden=!bad;bad?field.setAttribute("aria-invalid","true"):
 field.removeAttribute("aria-invalid")}
 field.addEventListener("input",()=>{mark(false);shown.textContent=good()?typed():sample});
 form.addEventListener("submit",event=>{event.preventDefault();
 if(good())location.assign("https://"+typed()+"."+form.dataset.host);else{mark(true);field.focus()}});
-"""
+""".replace("@NAME@", USER_NAME.pattern)
 
 # A desk between two partitions. Its lamp says how things stand: on, off or waking.
 SCENE = """<svg class="scene {lamp}" viewBox="4 0 124 90" aria-hidden="true">
