@@ -9,7 +9,7 @@ CARREL := $(BIN)/carrel
 STAMP := $(VENV)/.installed
 JUDGES := .cache/judges
 
-.PHONY: help install uninstall demo demo-stop demo-delete env judges vite prepare prepare-vm prepare-test check lint types layers unit docs golden meetings test test-vm vm vm-run bench bench-vm clean
+.PHONY: help install uninstall demo demo-stop demo-delete env judges vite prepare prepare-vm prepare-test check lint types layers unit docs golden meetings test test-vm test-emulated vm vm-run bench bench-vm clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -89,28 +89,31 @@ vite: .cache/vite/.installed ## Install Vite, which the tests run behind VS Code
 meetings: env ## Two commands at once, and a kill before every single effect, on a fake server
 	@$(BIN)/pytest -q --numprocesses=auto --dist=worksteal tests/meetings
 
-# What is slow for different reasons goes on at the same time: the image and the guest's disks wait for the
-# network, the contract tests for somebody else's program, and the emulator keeps one processor and a bit busy.
+# What is slow for different reasons goes on at the same time: the image and the disks wait for the network,
+# the contract tests for somebody else's program, and the emulator keeps one processor and a bit busy.
 # tests/outage comes alone after them: it cuts the power of every site of this machine.
 ONE := --numprocesses=1 -v
-APART := unit golden meetings outage vm
+APART := unit golden meetings outage
 
 test: prepare-test env judges vite ## Everything, with real podman, nginx, code-server and Chromium
-	@$(BIN)/python -m vm --disk bare prepare & preparing=$$!; \
+	@$(BIN)/python -m vm prepare & preparing=$$!; \
 		make check meetings || { kill $$preparing; exit 1; }; wait $$preparing || :
-	@$(BIN)/pytest $(ONE) tests/vm & emulated=$$!; \
-		$(BIN)/pytest $(ONE) $(APART:%=--ignore=tests/%) tests && $(BIN)/pytest -v tests/outage; rest=$$?; \
-		wait $$emulated && exit $$rest
+	@$(BIN)/pytest $(ONE) -m emulated tests/vm & emulated=$$!; \
+		$(BIN)/pytest $(ONE) -m 'not emulated' $(APART:%=--ignore=tests/%) tests && $(BIN)/pytest -v tests/outage; \
+		rest=$$?; wait $$emulated && exit $$rest
 
-test-vm: prepare-vm env ## The tests that need a server: Debian 13, systemd, in an emulator
-	@$(BIN)/pytest -v tests/vm
+test-vm: prepare-vm env ## The tests that need a server: Debian 13 with systemd, at the speed of this machine
+	@$(BIN)/pytest -v -m 'not emulated' tests/vm
 
-vm: prepare-vm env ## A root shell on a server with Carrel, in an emulator; thrown away at the end
-	@$(BIN)/python -m vm shell
+test-emulated: prepare-vm env ## Those that need a whole one: a kernel, limits, a power switch; in an emulator
+	@$(BIN)/pytest -v -m emulated tests/vm
+
+vm: prepare-vm env ## A root shell on a server with Carrel; thrown away at the end; EMULATED=1 for a whole machine
+	@$(BIN)/python -m vm $(if $(EMULATED),--emulated) shell
 
 vm-run: prepare-vm env ## Run a script of yours there as root: make vm-run SCRIPT=file
 	@test -f "$(SCRIPT)" || { echo 'usage: make vm-run SCRIPT=file, and the file has to exist' >&2; exit 2; }
-	@$(BIN)/python -m vm run "$(SCRIPT)"
+	@$(BIN)/python -m vm $(if $(EMULATED),--emulated) run "$(SCRIPT)"
 
 bench: prepare-test env ## Measure against bare code-server; prints a table, keeps bench/results.json
 	@$(BIN)/python -m bench

@@ -57,6 +57,7 @@ class FakeServer:
             runtime=f"{folder}/run",
             units=f"{folder}/etc/systemd/system",
             nginx=f"{folder}/etc/nginx/conf.d/carrel.conf",
+            tmpfiles=f"{folder}/etc/tmpfiles.d/carrel.conf",
             private=f"{folder}/var/lib/private",
             web_group=grp.getgrgid(os.getegid()).gr_name,
         )

@@ -1,1 +1,4 @@
-"""A Debian 13 server in an emulator, to test the product for real; `python -m vm`, `make vm`."""
+"""A Debian 13 server to test the product on for real: in namespaces of this machine, or in an emulator.
+
+`python -m vm`, `make vm`.
+"""

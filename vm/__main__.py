@@ -14,8 +14,9 @@ from vm import disk
 from vm.applied import applied
 from vm.cache import say
 from vm.guest import Guest
+from vm.machine import Kind
 
-DISKS = {"bare": disk.bare, "applied": applied}
+DISKS = ("bare", "applied")
 NAME = "dan.code.example.org"
 
 
@@ -36,6 +37,11 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vm", description=__doc__)
     parser.add_argument("--disk", choices=DISKS, default="applied", help="what to boot")
+    parser.add_argument(
+        "--emulated",
+        action="store_true",
+        help="a whole machine: slow, with limits and a power switch",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("prepare", help="make the disk, and boot nothing")
     verbs.add_parser("shell", help="a root shell in a fresh copy of the disk")
@@ -48,11 +54,12 @@ def _obey(chosen: argparse.Namespace) -> int:
     if chosen.verb == "run" and not chosen.file.is_file():
         say(f"{chosen.file} is no file")
         return 2
-    found = DISKS[chosen.disk]()
+    kind = Kind.EMULATED if chosen.emulated else Kind.CONTAINED
+    found = disk.bare() if chosen.disk == "bare" else applied(kind)
     if chosen.verb == "prepare":
         return 0
     say("booting a fresh copy; it is thrown away at the end")
-    with Guest(found) as guest:
+    with Guest(found, kind=kind) as guest:
         say(f"booted in {guest.boot_seconds:.0f} s")
         if chosen.verb == "run":
             return _run(guest, chosen.file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from carrel.adapters import process
@@ -52,11 +52,6 @@ def bare() -> Disk:
         key=_ssh_key(),
         sources=sources.archive(),
     )
-
-
-def on_top(of: Disk, file: Path) -> Disk:
-    """A disk that holds what changed since `of`; it unpacks no sources any more."""
-    return replace(of, image=file, format="qcow2", sources=None)
 
 
 def _ground() -> Path:

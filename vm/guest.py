@@ -10,20 +10,26 @@ import contextlib
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from carrel.adapters import process
 from carrel.adapters.process import Result
 from carrel.errors import CarrelError, ToolFailed
 from vm.disk import Disk
-from vm.qemu import Machine
+from vm.machine import Kind, Machine
+from vm.nspawn import Contained
+from vm.qemu import Emulated
 from vm.session import LOST, WORLD, Session
 
 BOOT_SECONDS = 300
 SSH = 22
 HTTPS = 443
 SAID_LINES = 40
+MACHINES: dict[Kind, Callable[[Disk, Path, Path | None, Sequence[int]], Machine]] = {
+    Kind.CONTAINED: Contained,
+    Kind.EMULATED: Emulated,
+}
 
 
 class Restarted(ToolFailed):
@@ -33,24 +39,26 @@ class Restarted(ToolFailed):
 class Guest:
     """A machine that boots a fresh copy of `disk`.
 
-    `keep`: a file to make, which holds what the guest changes (qcow2, on top of `disk`).
+    `keep`: a file to make, which holds what the guest changes: all of a disk when it is contained, and
+    what lies on top of `disk` (qcow2) when it is emulated.
     """
 
-    def __init__(self, disk: Disk, keep: Path | None = None) -> None:
+    def __init__(self, disk: Disk, keep: Path | None = None, kind: Kind = Kind.CONTAINED) -> None:
         self._disk = disk
+        self._kind = kind
         self._keep = keep
         self._open = contextlib.ExitStack()
         self.boot_seconds = 0.0
 
     def __enter__(self) -> Guest:
         try:
-            if self._keep is not None:
-                _overlay(self._disk, self._keep)
             # Short, because of the sockets in it.
             folder = Path(
                 self._open.enter_context(tempfile.TemporaryDirectory(prefix="carrel-vm-"))
             )
-            self._machine = Machine(self._disk, folder, self._keep, (SSH, HTTPS))
+            self._machine: Machine = MACHINES[self._kind](
+                self._disk, folder, self._keep, (SSH, HTTPS)
+            )
             self._open.callback(self._machine.kill)
             self._session = Session(self._disk, self._machine.ports[SSH], folder)
             self._open.callback(self._session.close)
@@ -182,14 +190,6 @@ class Guest:
             said = self._machine.console()
             error.why = "\n".join(filter(None, (error.why, "The console's last lines:", said)))
             raise
-
-
-def _overlay(disk: Disk, file: Path) -> None:
-    process.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", disk.format, "-b", str(disk.image),
-         str(file)],
-        process.here(),
-    )  # fmt: skip
 
 
 def _last(result: Result) -> str:

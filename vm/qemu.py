@@ -10,9 +10,10 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from carrel.adapters import process
 from carrel.errors import ConfigError, NotReady, ToolFailed
 from vm import cache
 from vm.disk import Disk
@@ -44,10 +45,12 @@ RESTART = "RESET"
 _FORWARD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 
-class Machine:
+class Emulated:
     """A machine that is switched on. `keep`: the file that holds what it writes; None for none."""
 
     def __init__(self, disk: Disk, folder: Path, keep: Path | None, ports: Sequence[int]) -> None:
+        if keep is not None:
+            _overlay(disk, keep)
         self._console = folder / "console"
         self._complaints = folder / "qemu.log"
         control = folder / "qmp"
@@ -68,7 +71,7 @@ class Machine:
         try:
             monitor = Monitor(control, self.check_running)
             self._monitor = self._open.enter_context(contextlib.closing(monitor))
-            self.ports = self._forwarded()
+            self.ports: Mapping[int, int] = self._forwarded()
         except BaseException:
             self.kill()
             raise
@@ -118,6 +121,14 @@ class Machine:
         """The host's port for each of the guest's; QEMU took free ones."""
         text = self._monitor.execute("human-monitor-command", **{"command-line": "info usernet"})
         return {int(there): int(here) for here, there in _FORWARD.findall(text)}
+
+
+def _overlay(disk: Disk, file: Path) -> None:
+    process.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", disk.format, "-b", str(disk.image),
+         str(file)],
+        process.here(),
+    )  # fmt: skip
 
 
 def _accelerator() -> tuple[str, ...]:

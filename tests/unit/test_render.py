@@ -14,7 +14,8 @@ from carrel.config import schema
 from carrel.core import ai
 from carrel.core.edge import Edge, OwnServer, Tunnel, local_edge
 from carrel.core.headers import Transport
-from carrel.core.resources import Service
+from carrel.core.layout import HostLayout
+from carrel.core.resources import Directory, File, Service
 from carrel.core.site import (
     Ai,
     AiMode,
@@ -26,8 +27,8 @@ from carrel.core.site import (
     User,
     Wire,
 )
-from carrel.render import nginx, nginx_text, supervisor
-from carrel.targets import record
+from carrel.render import host, nginx, nginx_text, supervisor
+from carrel.targets import facts, record
 from samples import HASH, LAYOUT, TWO_USERS, V1, V2, desired
 
 hostile = st.text(st.sampled_from("ab/.-_;{}\"'\\$#%\n\r\t *~()[]=,:@<>|&`\x00é"), max_size=12)
@@ -258,3 +259,14 @@ def test_a_tunnel_listens_on_loopback_only() -> None:
 
 def test_limits_default_to_what_was_promised() -> None:
     assert Limits() == Limits(memory=3 << 30, memory_soft=5 << 29, cpus=1.5, processes=1024)
+
+
+def test_what_building_needs_in_run_is_made_again_at_each_boot() -> None:
+    layout = HostLayout()
+    needed = tuple(host.builder(layout, facts.build_layout(layout), V2))
+    (file,) = (r for r in needed if isinstance(r, File) and r.path == layout.tmpfiles)
+    made = {line.split()[1] for line in file.content.splitlines() if not line.startswith("#")}
+    assert made == {
+        r.path for r in needed if isinstance(r, Directory) and r.path.startswith("/run/")
+    }
+    assert "d /run/carrel-build 0755 root root" in file.content.splitlines()

@@ -16,9 +16,22 @@ NO_NETWORK = {"clock"}
 """What is truly ill in the guest: no other clock can be reached."""
 
 
-@pytest.fixture(autouse=True)
-def _named(server: Server) -> Iterator[None]:
-    """The domain leads here, as far as the guest knows."""
+@pytest.fixture
+def machine(server: Server) -> Iterator[Server]:
+    """A server to which the domain leads, as far as it knows."""
+    with named(server):
+        yield server
+
+
+@pytest.fixture
+def whole(emulated: Server) -> Iterator[Server]:
+    """The same with limits."""
+    with named(emulated):
+        yield emulated
+
+
+@contextlib.contextmanager
+def named(server: Server) -> Iterator[None]:
     names = f"{DOMAIN} carrel-check.{DOMAIN}"
     server.run(f"cp /etc/hosts /root/hosts; echo '127.0.0.1 {names}' >>/etc/hosts")
     yield
@@ -44,10 +57,10 @@ def broken(server: Server, by: str, mended: str) -> Iterator[None]:
         server.run(mended)
 
 
-def test_all_that_a_server_should_keep_is_well(server: Server) -> None:
-    server.answers("dan")
-    server.answers("bob")
-    found = findings(server)
+def test_all_that_a_server_should_keep_is_well(whole: Server) -> None:
+    whole.answers("dan")
+    whole.answers("bob")
+    found = findings(whole)
     assert {f["check"] for f in found if f["verdict"] == "ill"} == NO_NETWORK, found
     assert [f["check"] for f in found if f["verdict"] == "skipped"] == []
     well = [f["what"] for f in found if f["verdict"] == "well"]
@@ -60,30 +73,30 @@ def test_all_that_a_server_should_keep_is_well(server: Server) -> None:
         assert words in well
 
 
-def test_a_limit_that_is_not_in_force_is_named(server: Server) -> None:
+def test_a_limit_that_is_not_in_force_is_named(whole: Server) -> None:
     limit = f"{CGROUP}/memory.max"
-    with broken(server, f"echo max >{limit}", f"echo {3 << 30} >{limit}"):
-        found = ills(server)
+    with broken(whole, f"echo max >{limit}", f"echo {3 << 30} >{limit}"):
+        found = ills(whole)
     assert "memory.max is max" in found["limits"]
     assert set(found) == {"limits"} | NO_NETWORK
 
 
-def test_a_socket_directory_that_is_open_to_all_is_named(server: Server) -> None:
-    with broken(server, "chmod o+rx /run/carrel/dan", "chmod o= /run/carrel/dan"):
-        found = ills(server)
+def test_a_socket_directory_that_is_open_to_all_is_named(machine: Server) -> None:
+    with broken(machine, "chmod o+rx /run/carrel/dan", "chmod o= /run/carrel/dan"):
+        found = ills(machine)
     assert "/run/carrel/dan has mode 0755" in found["sockets"]
 
 
-def test_a_domain_that_leads_nowhere_is_named(server: Server) -> None:
-    with broken(server, f"sed -i /{DOMAIN}/d /etc/hosts", ":"):
-        found = ills(server)
+def test_a_domain_that_leads_nowhere_is_named(machine: Server) -> None:
+    with broken(machine, f"sed -i /{DOMAIN}/d /etc/hosts", ":"):
+        found = ills(machine)
     assert f"{DOMAIN} has no address" in found["dns"]
 
 
-def test_a_workspace_that_was_stopped_is_named(server: Server) -> None:
+def test_a_workspace_that_was_stopped_is_named(machine: Server) -> None:
     unit = "carrel-workspace@bob.service"
-    with broken(server, f"systemctl stop {unit}", f"systemctl start {unit}"):
-        found = ills(server)
-    server.answers("bob")
+    with broken(machine, f"systemctl stop {unit}", f"systemctl start {unit}"):
+        found = ills(machine)
+    machine.answers("bob")
     assert "the desk of bob answers 503" in found["page"]
     assert "bob has no socket" in found["sockets"]

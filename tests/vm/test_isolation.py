@@ -61,18 +61,18 @@ def as_dan(server: Server, script: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def private(server: Server) -> Iterator[Server]:
+def private(emulated: Server) -> Iterator[Server]:
     """The server, with something of bob's that is worth a look."""
-    server.answers("dan")
-    server.answers("bob")
-    server.inside(
+    emulated.answers("dan")
+    emulated.answers("bob")
+    emulated.inside(
         "bob",
         "sh",
         "-c",
         "echo dear diary >diary; SECRET=of-bob setsid sleep 7654 >/dev/null 2>&1 &",
     )
-    yield server
-    server.inside("bob", "pkill", "--full", "sleep 7654")
+    yield emulated
+    emulated.inside("bob", "pkill", "--full", "sleep 7654")
 
 
 def test_no_rights_are_left_inside(private: Server) -> None:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from servers import CONFIG, STORAGE, Server
-from vm.disk import Disk
-from vm.guest import Guest
 
 EVERYBODY = ("dan", "bob")
 SETTINGS = ".local/share/code-server/User/settings.json"
@@ -18,13 +12,6 @@ KEPT = {
     "../.bash_history": "ls\n",
 }
 """What was written where, seen from the project."""
-
-
-@pytest.fixture(scope="module")
-def machine(applied_disk: Disk) -> Iterator[Server]:
-    """A server of our own: nobody else wants to be there when the power goes."""
-    with Guest(applied_disk) as running:
-        yield Server(running)
 
 
 def write(server: Server, user: str) -> None:
@@ -39,25 +26,27 @@ def kept(server: Server, user: str) -> bool:
     return server.inside(user, "cat", *KEPT) == "".join(KEPT.values())
 
 
-def test_after_a_reboot_everybody_is_back_without_a_hand(machine: Server) -> None:
+def test_after_a_reboot_everybody_is_back_without_a_hand(server: Server) -> None:
     for user in EVERYBODY:
-        machine.answers(user)
-        write(machine, user)
-    machine.guest.reboot()
+        server.answers(user)
+        write(server, user)
+    server.guest.reboot()
     for user in EVERYBODY:
-        machine.shows_workbench(user)
-        assert kept(machine, user)
+        server.shows_workbench(user)
+        assert kept(server, user)
         usage = 'curl -s -H "Authorization: Bearer $CARREL_AI_TOKEN" 127.0.0.1:4141/carrel/usage'
-        assert f'"user": "{user}"' in machine.inside(user, "sh", "-c", usage)
-    assert machine.steps() == []
+        assert f'"user": "{user}"' in server.inside(user, "sh", "-c", usage)
+    assert server.steps() == []
 
 
-def test_a_power_cut_in_the_middle_of_apply_is_mended_by_the_next_one(machine: Server) -> None:
+def test_a_power_cut_in_the_middle_of_apply_is_mended_by_the_next_one(emulated: Server) -> None:
+    for user in EVERYBODY:
+        write(emulated, user)
     secret = "/etc/carrel/secrets"
     users = "".join(
         f'\n[users.{name}]\npassword_file = "{secret}/{name}"\n' for name in ("eve", "fay")
     )
-    machine.run(
+    emulated.run(
         f"""
         for name in eve fay; do cp {secret}/dan {secret}/$name; done
         echo '{users}' >>{CONFIG}
@@ -66,29 +55,29 @@ def test_a_power_cut_in_the_middle_of_apply_is_mended_by_the_next_one(machine: S
         until grep --quiet 'made.*run-carrel-fay.mount' /var/lib/carrel/steps.jsonl; do :; done
         """
     )
-    machine.guest.reset()
-    machine.run("test -s /var/lib/carrel/steps.jsonl")
-    assert machine.steps() != []
-    machine.carrel("apply")
+    emulated.guest.reset()
+    emulated.run("test -s /var/lib/carrel/steps.jsonl")
+    assert emulated.steps() != []
+    emulated.carrel("apply")
     for user in (*EVERYBODY, "eve", "fay"):
-        machine.shows_workbench(user)
-    assert machine.steps() == []
-    assert all(kept(machine, user) for user in EVERYBODY)
+        emulated.shows_workbench(user)
+    assert emulated.steps() == []
+    assert all(kept(emulated, user) for user in EVERYBODY)
 
 
 def test_a_power_cut_in_the_middle_of_making_a_container_is_none_for_the_next_boot(
-    machine: Server,
+    emulated: Server,
 ) -> None:
-    machine.run(
+    emulated.run(
         """
         systemctl stop carrel-workspace@dan
         systemctl start --no-block carrel-workspace@dan
         until [ -d /run/user/$(id -u carrel-dan)/store/vfs-containers ]; do :; done
         """
     )
-    machine.guest.reset()
+    emulated.guest.reset()
     for user in EVERYBODY:
-        machine.shows_workbench(user)
-        assert kept(machine, user)
-    assert machine.steps() == []
-    assert machine.run(f"stat --format=%U {STORAGE}/dan/workspace/kept") == "carrel-dan\n"
+        emulated.shows_workbench(user)
+        assert kept(emulated, user)
+    assert emulated.steps() == []
+    assert emulated.run(f"stat --format=%U {STORAGE}/dan/workspace/kept") == "carrel-dan\n"

@@ -43,5 +43,7 @@ def _engine_cgroup(user: str) -> str:
     """The cgroup of conmon, which is the unit's main process."""
     unit = names.workspace_unit(user)
     pid = systemd.main_pid(unit)
-    line = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").strip()
-    return f"/sys/fs/cgroup{line.removeprefix('0::')}"
+    # A server that is somebody's container may also have lines of cgroup v1 (cgroups(7)).
+    lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+    path = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+    return f"/sys/fs/cgroup{path}"

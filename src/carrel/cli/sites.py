@@ -183,9 +183,9 @@ def _usage(usage: Usage | None) -> tuple[str, ...]:
     if usage is None:
         return ("", "", "", "")
     return (
-        f"{usage.memory / MIB:.0f} MB",
-        f"{usage.cpu_seconds:.0f} s",
-        str(usage.tasks),
+        "-" if usage.memory is None else f"{usage.memory / MIB:.0f} MB",
+        "-" if usage.cpu_seconds is None else f"{usage.cpu_seconds:.0f} s",
+        "-" if usage.tasks is None else str(usage.tasks),
         _duration(usage.uptime) + (f", restarted {usage.restarts} x" if usage.restarts else ""),
     )
 

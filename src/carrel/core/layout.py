@@ -298,6 +298,8 @@ class HostLayout(Layout):
     runtime: str = "/run"
     units: str = "/etc/systemd/system"
     nginx: str = "/etc/nginx/conf.d/carrel.conf"
+    tmpfiles: str = "/etc/tmpfiles.d/carrel.conf"
+    """What systemd makes in /run at each boot (tmpfiles.d(5))."""
     web_group: str = "www-data"
     private: str = "/var/lib/private"
     """Where systemd keeps the state of units that have no account of their own."""

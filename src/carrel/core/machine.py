@@ -6,6 +6,7 @@ Nothing that a configuration asks for is dropped in silence: it becomes a Shortf
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from carrel.core.site import AiMode, Site, TlsMode
@@ -36,15 +37,25 @@ MOST_OPEN_FILES = 65536
 """Of one workspace: enough for anything, and few enough for the kernel."""
 
 
+LIMITS = frozenset({"memory", "cpu", "pids"})
+"""The cgroup controllers that the limits of a workspace need."""
+
 NIXOS_NGINX = (1, 28)
 """What NixOS has at least, since 25.05."""
 
 
-def server_machine(*, ipv6: bool, nginx: tuple[int, ...], brotli: str = "") -> Machine:
-    """What every server enforces: all there is. `nginx`: the version that it has, and `brotli`."""
+def server_machine(
+    *,
+    ipv6: bool,
+    nginx: tuple[int, ...],
+    brotli: str = "",
+    controllers: frozenset[str] = LIMITS,
+    open_files: int = MOST_OPEN_FILES,
+) -> Machine:
+    """A server: one that enforces all there is, unless it was looked at. `nginx`: its version."""
     return Machine(
-        controllers=frozenset({"memory", "cpu", "pids"}),
-        open_files=MOST_OPEN_FILES,
+        controllers=controllers,
+        open_files=open_files,
         ipv6=ipv6,
         nginx=nginx,
         brotli=brotli,
@@ -62,9 +73,22 @@ class Shortfall:
         return f"{self.problem}; {self.fallback}"
 
 
-def host_shortfalls(site: Site) -> tuple[Shortfall, ...]:
-    """What a server cannot keep of `site` in this version."""
-    return _shared_keys(site)
+def host_shortfalls(site: Site, machine: Machine) -> tuple[Shortfall, ...]:
+    """What a server cannot keep of `site`: small ones run in containers, or on a Raspberry Pi."""
+    return (*_limits(machine, "this server has no cgroup controller for them"), *_shared_keys(site))
+
+
+def _limits(machine: Machine, reason: str) -> Iterator[Shortfall]:
+    """Each limit that nothing enforces."""
+    if "memory" not in machine.controllers:
+        yield Shortfall(f"memory limits are not enforced ({reason})", "one user can use all memory")
+    if "cpu" not in machine.controllers:
+        yield Shortfall(f"CPU limits are not enforced ({reason})", "busy workspaces share the CPUs")
+    if "pids" not in machine.controllers:
+        yield Shortfall(
+            f"the process limit is not a cgroup limit ({reason})",
+            "a ulimit per container holds it",
+        )
 
 
 def _shared_keys(site: Site) -> tuple[Shortfall, ...]:
@@ -82,23 +106,7 @@ def _shared_keys(site: Site) -> tuple[Shortfall, ...]:
 
 def local_shortfalls(site: Site, machine: Machine) -> tuple[Shortfall, ...]:
     """What local mode on this machine cannot keep of `site`."""
-    found = []
-    reason = f"cgroup {machine.cgroups} without delegation"
-    if "memory" not in machine.controllers:
-        found.append(
-            Shortfall(f"memory limits are not enforced ({reason})", "one user can use all memory")
-        )
-    if "cpu" not in machine.controllers:
-        found.append(
-            Shortfall(f"CPU limits are not enforced ({reason})", "busy workspaces share the CPUs")
-        )
-    if "pids" not in machine.controllers:
-        found.append(
-            Shortfall(
-                f"the process limit is not a cgroup limit ({reason})",
-                "a ulimit per container holds it",
-            )
-        )
+    found = [*_limits(machine, f"cgroup {machine.cgroups} without delegation")]
     if site.tls.mode is TlsMode.ACME:
         found.append(
             Shortfall(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from carrel.core.machine import LIMITS
 from carrel.core.site import Limits, User
 from carrel.doctor.finding import Finding, ill, skipped, well
 from carrel.doctor.subject import Subject
-
-KEPT = frozenset({"memory", "cpu", "pids"})
 
 
 def check(subject: Subject) -> Iterator[Finding]:
     """What cgroups say now, whatever was written into a unit or a command."""
     machine = subject.opened.machine
-    if not machine.controllers >= KEPT:
-        lacking = ", ".join(sorted(KEPT - machine.controllers))
+    if not machine.controllers >= LIMITS:
+        lacking = ", ".join(sorted(LIMITS - machine.controllers))
         yield skipped(
             f"limits of {lacking}",
             why=f"cgroup {machine.cgroups} without delegation cannot hold them",

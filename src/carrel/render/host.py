@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from carrel import __version__
 from carrel.core import ai, certificate, edge, names, workspace
 from carrel.core.certificate import wanted_names
-from carrel.core.layout import HostLayout
+from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.machine import Machine
 from carrel.core.resources import (
     Account,
@@ -91,6 +91,22 @@ def state(site: Site, around: Surroundings) -> State:
             *_gateway(site, around),
             *(r for user in site.users for r in _user(site, user, around)),
         ]
+    )
+
+
+def builder(layout: HostLayout, build: LocalLayout, machine: Machine) -> Iterator[Resource]:
+    """What the account needs that builds images; `machine`: what holds for its containers."""
+    needed = tuple(engine.foundation(build, machine))
+    yield from needed
+    yield File(
+        layout.tmpfiles,
+        ROOT,
+        0o644,
+        systemd.at_boot(
+            place
+            for place in needed
+            if isinstance(place, Directory) and place.path.startswith(f"{layout.runtime}/")
+        ),
     )
 
 

@@ -6,9 +6,12 @@ change for one person leaves the others' units alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from carrel.core import metadata, names
 from carrel.core.layout import HostLayout
 from carrel.core.names import CODER_UID
+from carrel.core.resources import Directory
 from carrel.core.site import MIB, Limits
 from carrel.core.workspace import Ids, Workspace
 from carrel.render import podman
@@ -28,6 +31,12 @@ def quoted(word: str) -> str:
         raise ValueError(f"{word!r} cannot stand in a unit")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"'
+
+
+def at_boot(directories: Iterable[Directory]) -> str:
+    """tmpfiles.d(5) for what has to be in /run again after a boot, so that nothing is missing then."""
+    lines = (f"d {d.path} {d.mode:04o} {d.owner} {d.owner}\n" for d in directories)
+    return MADE_BY + "".join(lines)
 
 
 # $$ keeps systemd from expanding them; the shell is quiet when we stopped it ourselves.

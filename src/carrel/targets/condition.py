@@ -19,11 +19,14 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a workspace uses now: bytes, seconds of CPU time, processes and threads, seconds up."""
+    """What a workspace uses now: bytes, seconds of CPU time, processes and threads, seconds up.
 
-    memory: int
-    cpu_seconds: float
-    tasks: int
+    None where the kernel does not count it for single workspaces.
+    """
+
+    memory: int | None
+    cpu_seconds: float | None
+    tasks: int | None
     uptime: float
     restarts: int
     last_kill: str

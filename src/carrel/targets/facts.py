@@ -17,7 +17,7 @@ from carrel.adapters.process import Identity
 from carrel.core import names, network
 from carrel.core.ids import SUBORDINATE_IDS
 from carrel.core.layout import HostLayout, LocalLayout
-from carrel.core.machine import MOST_OPEN_FILES, Machine, server_machine
+from carrel.core.machine import LIMITS, MOST_OPEN_FILES, Machine, server_machine
 from carrel.core.names import site_id
 from carrel.core.resources import Account, Directory, Holds, State
 from carrel.core.site import Network
@@ -92,8 +92,10 @@ def host_layout(config: Path) -> HostLayout:
 
 
 def host_machine() -> Machine:
-    """What a server enforces: everything, or preflight has said no."""
+    """What this server enforces: everything, but for a container of somebody's, or a Raspberry Pi."""
     return server_machine(
+        controllers=_limits(CGROUPS),
+        open_files=_at_most(_open_files_of_units()),
         ipv6=Path("/proc/net/if_inet6").exists(),
         nginx=versions.nginx(),
         brotli=nginx.loaded(nginx.BROTLI),
@@ -259,8 +261,22 @@ def _delegated() -> frozenset[str]:
     uid = os.geteuid()
     if not Path(f"/run/user/{uid}/systemd/private").exists():
         return frozenset()
-    slice_ = CGROUPS / f"user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
+    return _limits(CGROUPS / f"user.slice/user-{uid}.slice/user@{uid}.service")
+
+
+def _limits(cgroup: Path) -> frozenset[str]:
+    """Which limits the processes of a cgroup can have."""
     try:
-        return frozenset(slice_.read_text(encoding="utf-8").split()) & {"memory", "cpu", "pids"}
+        text = (cgroup / "cgroup.controllers").read_text(encoding="utf-8")
     except OSError:
         return frozenset()
+    return LIMITS & set(text.split())
+
+
+def _open_files_of_units() -> int:
+    """The hard limit that units inherit: systemd's own, whatever our shell's is (setrlimit(2))."""
+    try:
+        _, most = resource.prlimit(1, resource.RLIMIT_NOFILE)
+    except PermissionError:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most

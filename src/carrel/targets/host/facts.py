@@ -38,8 +38,7 @@ class HostFacts:
 
     def shortfalls(self, site: Site, machine: Machine) -> tuple[Shortfall, ...]:
         """What this version cannot keep of the configuration."""
-        del machine
-        return host_shortfalls(site)
+        return host_shortfalls(site, machine)
 
     def check(self, site: Site, machine: Machine) -> None:
         """Versions, tools, the web server."""

@@ -14,7 +14,7 @@ from carrel.core.plan import diff
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
 from carrel.errors import ConfigError, Refused
-from carrel.render import engine
+from carrel.render import engine, host
 from carrel.targets import facts, images
 from carrel.targets.host.backend import Host
 from carrel.targets.image_store import ImageStore, digest_of
@@ -122,7 +122,7 @@ class HostImages:
         build = facts.build_layout(self.layout)
         store = self.host
         now = store.observe()
-        ground = State.of(engine.foundation(build, facts.machine(build))).by_key()
+        ground = State.of(host.builder(self.layout, build, facts.machine(build))).by_key()
         rest = {k: r for k, r in now.by_key().items() if k not in ground}
         store.apply(diff(now, State.of([*rest.values(), *ground.values()])), told)
         return self._podman(build)

@@ -96,9 +96,9 @@ class HostRuntime:
             user = site.user(name)
             suspended = user is not None and user.suspended
             usage = Usage(
-                memory=state.memory or 0,
-                cpu_seconds=state.cpu_seconds or 0,
-                tasks=state.tasks or 0,
+                memory=state.memory,
+                cpu_seconds=state.cpu_seconds,
+                tasks=state.tasks,
                 uptime=now - state.since if state.since else 0,
                 restarts=state.restarts,
                 last_kill=kills.get(name, ""),

@@ -13,7 +13,7 @@ from carrel.core.layout import HostLayout
 from carrel.core.machine import Machine
 from carrel.core.resources import Image, State, Unit
 from carrel.core.site import Site
-from carrel.render import engine, host
+from carrel.render import host
 from carrel.targets import facts, preflight
 from carrel.targets.fingerprint import fingerprints
 from carrel.targets.host.backend import Host
@@ -92,4 +92,4 @@ class HostTarget:
         wanted = host.state(site, around)
         if not accounts.exists(build.account):
             return wanted
-        return State.of([*wanted, *engine.foundation(build, facts.machine(build))])
+        return State.of([*wanted, *host.builder(self.layout, build, facts.machine(build))])
