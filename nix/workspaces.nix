@@ -101,12 +101,7 @@ let
     // {
       environment = found.environment // site.proxy;
       serviceName = serviceName user;
-      podman = {
-        user = user.account;
-        # The container may be seen before VS Code answers: podman's own check of its health would start in the cgroup of a
-        # session, and cannot enter one outside of it.
-        sdnotify = "conmon";
-      };
+      podman.user = user.account;
     };
 
   serviceName = user: "carrel-workspace@${user.name}";
@@ -139,6 +134,9 @@ let
           HOME = lib.mkForce environment.HOME;
         };
       serviceConfig = Service // {
+        # Not by a message of podman's to systemd, which can come too late to be anybody's.
+        Type = lib.mkForce Service.Type;
+        NotifyAccess = lib.mkForce Service.NotifyAccess;
         TimeoutStartSec = lib.mkForce Service.TimeoutStartSec;
         TimeoutStopSec = lib.mkForce Service.TimeoutStopSec;
       };

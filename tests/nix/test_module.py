@@ -86,6 +86,8 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
         "--rm",
         "--cap-drop=all",
         *("--pull", "never"),
+        "--sdnotify=ignore",
+        "--conmon-pidfile=/run/user/41283/conmon.pid",
         "--cgroups=split",
         "--userns=keep-id:uid=1000,gid=1000",
         "--security-opt=no-new-privileges",

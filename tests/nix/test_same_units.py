@@ -108,8 +108,8 @@ LONG = {
     "--pull": "--pull",
 }
 SHORT = {"-d": "--detach"}
-NIXOS_ONLY = {"--cgroups=enabled", "--cidfile"}
-"""A default, which our --cgroups=split after it overrides; and where NixOS finds a container to stop."""
+NIXOS_ONLY = {"--cgroups=enabled", "--sdnotify=conmon", "--cidfile"}
+"""Defaults, which ours after them override; and where NixOS finds a container to stop."""
 
 
 def _long(arguments: list[str]) -> list[str]:

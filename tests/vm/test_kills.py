@@ -13,6 +13,7 @@ UNIT = "carrel-workspace@dan.service"
 CGROUP = f"/sys/fs/cgroup/carrel.slice/{UNIT}"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/carrel.conf"
 SECONDS = 240
+TURNS = 12
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,23 @@ def test_a_workspace_comes_back(server: Server, victims: str) -> None:
     said = server.run(f"journalctl --unit={UNIT} --since={since} --output=cat")
     assert said.count("The workspace of dan ended by itself (") == 1, said
     assert server.started("bob") == {"bob": before["bob"]}
+
+
+def test_it_starts_every_time_also_when_the_server_has_a_lot_to_do(server: Server) -> None:
+    busy = "while :; do :; done &"
+    server.run(
+        f"""
+        ulimit -t 120
+        trap 'kill $(jobs -p)' EXIT
+        for loop in 1 2 3 4; do {busy} done
+        for turn in $(seq {TURNS}); do
+            systemctl stop {UNIT}
+            systemctl reset-failed {UNIT}
+            systemctl start {UNIT}
+        done
+        """
+    )
+    server.shows_workbench("dan")
 
 
 def test_nginx_comes_back_and_no_workspace_notices(server: Server) -> None:

@@ -203,7 +203,8 @@ def _directory(directory: Directory) -> Json:
 
 def _container(site: Site) -> Json:
     desk = host.workspace_of(site, site.users[0], SURROUNDINGS)
-    return nixos_container.options(desk, systemd.podman_options(LAYOUT.podman(UID)))
+    place = LAYOUT.podman(UID)
+    return nixos_container.options(desk, systemd.podman_options(place), systemd.pid_file(place))
 
 
 def _content(found: State, path: str) -> str:
@@ -214,7 +215,7 @@ def _content(found: State, path: str) -> str:
 
 _WORKSPACE = ("carrel-workspace@.service", f"carrel-workspace@{USER}.service.d")
 _COMMANDS = frozenset({"ExecStart", "ExecStop"})
-_SAID_BY_CONTAINER = frozenset({"Type", "NotifyAccess", "User", "Restart", "Environment"})
+_SAID_BY_CONTAINER = frozenset({"User", "Restart", "Environment"})
 """What `virtualisation.oci-containers` writes into the unit, with the same meaning."""
 _NAMES = frozenset({"Requires", "Wants", "After", "Before", "BindsTo"})
 _ALWAYS_LISTS = frozenset(

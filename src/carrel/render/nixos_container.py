@@ -11,17 +11,17 @@ ONE = {"hostname", "user", "workdir", "pull", "log-driver"}
 """What it has an option of the same name for."""
 MANY = {"env-file": "environmentFiles", "volume": "volumes"}
 PAIRS = {"env": "environment", "label": "labels"}
-SAID_BY_NIXOS = {"detach", "sdnotify", "rm", "replace", "name"}
-"""What it writes itself, always."""
+SAID_BY_NIXOS = {"detach", "rm", "replace", "name"}
+"""What it writes itself, always. It also writes `sdnotify`, and ours comes after that."""
 
 
-def options(workspace: Workspace, before: tuple[str, ...]) -> dict[str, Json]:
+def options(workspace: Workspace, before: tuple[str, ...], pid_file: str) -> dict[str, Json]:
     """The workspace's container; `before` are podman's options before its subcommand.
 
-    What NixOS has no option for is among the extraOptions.
+    `pid_file` is conmon's. What NixOS has no option for is among the extraOptions.
     """
     image, *command = podman.command(workspace)
-    wanted = [o for o in podman.options_in_unit(workspace) if o.name not in SAID_BY_NIXOS]
+    wanted = [o for o in podman.options_in_unit(workspace, pid_file) if o.name not in SAID_BY_NIXOS]
     known = {"cap-drop", *ONE, *MANY, *PAIRS}
     # `--rootfs` is the last of them: with it, podman takes the image's name for a directory.
     extra = [str(_sized(o, workspace)) for o in wanted if o.name not in known]

@@ -37,24 +37,27 @@ def run(workspace: Workspace) -> tuple[str, ...]:
     )
 
 
-def run_in_unit(workspace: Workspace, before: tuple[str, ...]) -> tuple[str, ...]:
+def run_in_unit(workspace: Workspace, before: tuple[str, ...], pid_file: str) -> tuple[str, ...]:
     """The command of a systemd unit, whose cgroup has the limits and whose journal gets the output.
 
-    `before` are podman's own options, which come before its subcommand.
+    `before` are podman's own options, which come before its subcommand; `pid_file` names conmon.
     """
     return (
         "/usr/bin/podman",
         *before,
         "run",
-        *map(str, options_in_unit(workspace)),
+        *map(str, options_in_unit(workspace, pid_file)),
         *command(workspace),
     )
 
 
-def options_in_unit(workspace: Workspace) -> Iterator[Option]:
+def options_in_unit(workspace: Workspace, pid_file: str) -> Iterator[Option]:
     """The options of `run_in_unit`."""
     yield Option("detach")
-    yield Option("sdnotify", "conmon")
+    # Its message would come from a child that has ended before systemd can look up whose it was: on a
+    # busy server, every second start failed.
+    yield Option("sdnotify", "ignore")
+    yield Option("conmon-pidfile", pid_file)
     # The container's processes stay below the unit, and so do its limits.
     yield Option("cgroups", "split")
     yield from _common(workspace)

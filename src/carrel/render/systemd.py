@@ -60,8 +60,8 @@ StartLimitIntervalSec=300
 StartLimitBurst=6
 
 [Service]
-Type=notify
-NotifyAccess=all
+Type=forking
+NotifyAccess=none
 User={names.account("%i")}
 Group={names.account("%i")}
 WorkingDirectory=/
@@ -141,12 +141,13 @@ After={mounts}
 RequiresMountsFor={quoted(workspace.storage)}
 
 [Service]
+PIDFile={pid_file(place)}
 RuntimeDirectory={names.RUNTIME_DIRECTORY.format(uid=uid)}
 Environment=HOME={place} XDG_RUNTIME_DIR={place}
 BindPaths={place}
 ReadWritePaths={quoted(workspace.storage)}
 {_limits(workspace.limits)}
-ExecStart={_line(podman.run_in_unit(workspace, options))}
+ExecStart={_line(podman.run_in_unit(workspace, options, pid_file(place)))}
 ExecStop={_line(stop)}
 """
 
@@ -164,6 +165,11 @@ TasksMax={limits.processes}"""
 def _line(command: tuple[str, ...]) -> str:
     program, *arguments = command
     return " \\\n    ".join([program, *map(quoted, arguments)])
+
+
+def pid_file(place: str) -> str:
+    """Where conmon writes its number: it is the unit's main process, as long as the container lives."""
+    return f"{place}/conmon.pid"
 
 
 def podman_options(place: str) -> tuple[str, ...]:
