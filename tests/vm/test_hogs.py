@@ -12,6 +12,8 @@ from carrel.targets.waiting import until
 from servers import CONFIG, Server
 
 MEMORY = 640 << 20
+CHARGED_AHEAD = 2 * 64 * 4096
+"""The kernel counts up to 64 pages for each processor before they are used (MEMCG_CHARGE_BATCH)."""
 PROCESSES = 300
 LIMITS = f'\n[users.dan.limits]\nmemory = "{MEMORY >> 20}M"\nprocesses = {PROCESSES}\n'
 CGROUP = "/sys/fs/cgroup/carrel.slice/carrel-workspace@dan.service"
@@ -81,7 +83,7 @@ def test_who_wants_all_memory_is_ended_and_the_editor_is_not(machine: Server) ->
         answers_again(machine)
     assert "This workspace had used up its memory" in said.output + said.errors
     assert number(machine, "memory.max") == MEMORY
-    assert number(machine, "memory.peak") <= MEMORY
+    assert number(machine, "memory.peak") <= MEMORY + CHARGED_AHEAD
     assert machine.started("dan") == before
     assert "python3 was ended" in machine.carrel("status").output
 
