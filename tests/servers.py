@@ -49,8 +49,14 @@ class Reply:
 class Server:
     """The server in `guest`, with Carrel applied."""
 
-    def __init__(self, guest: Guest, authority: str = "/etc/carrel/ca.crt") -> None:
+    def __init__(
+        self,
+        guest: Guest,
+        authority: str = "/etc/carrel/ca.crt",
+        secrets: str = "/etc/carrel/secrets",
+    ) -> None:
         self.guest = guest
+        self._secrets = secrets
         self._authority = authority
         """What browsers trust: a file in the guest."""
         self._trusted: ssl.SSLContext | None = None
@@ -124,6 +130,21 @@ class Server:
         found: list[str] = json.loads(self.carrel("plan", "--json").output)["steps"]
         return found
 
+    def second_image(self, copy: str, mark: str) -> str:
+        """Make a whole second image in a moment: only the file `mark` is its own; the first one."""
+        shelf = "/var/lib/carrel/images"
+        first = self.run(f"cat {shelf}/selected").strip()
+        self.run(
+            f"""
+            mkdir {shelf}/{copy}
+            cp --archive --link {shelf}/{first}/closed {shelf}/{first}/rootfs {shelf}/{copy}/
+            echo second >{shelf}/{copy}/rootfs{mark}
+            cp {shelf}/{first}/environment {shelf}/{copy}/
+            sed 's/{first}/{copy}/' {shelf}/{first}/image.json >{shelf}/{copy}/image.json
+            """
+        )
+        return first
+
     # -- the people who use it ---------------------------------------------------------------
 
     def trust(self) -> ssl.SSLContext:
@@ -158,7 +179,7 @@ class Server:
 
     def password(self, user: str) -> str:
         """The user's password."""
-        return self.run(f"cat /etc/carrel/secrets/{user}").strip()
+        return self.run(f"cat {self._secrets}/{user}").strip()
 
     def sign_in(self, user: str) -> str:
         """The header with which the user is known from here on."""

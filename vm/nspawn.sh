@@ -12,6 +12,8 @@ mount -o loop,noatime "$disk" "$root"
 mkdir -p "$cgroup"
 echo $$ >"$cgroup/cgroup.procs"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+# Of /proc/sys only what belongs to the network, which is the guest's own.
+export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
 # --register, --keep-unit: this machine may have no systemd. @keyring: containers in it make keyrings.
 exec systemd-nspawn --quiet --register=no --keep-unit --network-namespace-path=/proc/self/ns/net \
     --capability=CAP_NET_ADMIN --system-call-filter=@keyring --bind=/dev/fuse --bind=/dev/net/tun \

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,20 @@ EVALUATE = ("nix-instantiate", "--store", "dummy://", "--eval", "--strict", "--j
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a path in the store is made from: a text, a script, toml, json, a directory, a command."""
+
+    kind: str
+    content: Any
+
+
+@dataclass(frozen=True)
 class Desks:
     """A configuration, evaluated."""
 
     found: dict[str, Any]
+    store: dict[str, Made] = field(default_factory=dict)
+    """By path; only of `traced`."""
 
     @property
     def broken(self) -> list[str]:
@@ -83,6 +93,16 @@ def evaluate(configuration: Path) -> Desks:
     result = _evaluate(configuration)
     assert result.status == 0, result.errors
     return Desks(json.loads(result.output))
+
+
+def traced(configuration: Path) -> Desks:
+    """The same, with what everything in the store is made from, and a path that changes with it."""
+    result = _evaluate(configuration, "--arg", "traced", "true")
+    assert result.status == 0, result.errors
+    lines = (line.partition("trace: ") for line in result.errors.splitlines())
+    told = [json.loads(text) for before, mark, text in lines if mark and not before]
+    store = {one["path"]: Made(one["kind"], one["content"]) for one in told}
+    return Desks(json.loads(result.output), store)
 
 
 def complaints(configuration: Path) -> list[str]:

@@ -1,31 +1,44 @@
 # Evaluates nix/module.nix with the configuration in a file; tests/nix/desks.py reads the result as JSON.
-# `library`: the directory of a real nixpkgs lib; "" for the one that is written beside this file.
-{ configuration, library ? "" }:
+# `library`: the directory of a real nixpkgs lib; "" for the one that is written beside this file. `traced`: say on standard
+# error what everything in the Nix store is made from (tests/nix/system.py), and have each path change with that.
+{ configuration, library ? "", traced ? false }:
 let
   lib = if library == "" then import ./lib.nix else import (/. + library);
 
   # A package is its path here, and what it would be made from can be looked at.
-  made = name: content: {
+  made =
+    kind: name: content:
+    let
+      hash = builtins.substring 0 12 (builtins.hashString "sha256" (builtins.toJSON content));
+      outPath = "/nix/store/${if traced then "${hash}-" else ""}${name}";
+      told = builtins.toJSON { inherit kind content; path = outPath; };
+      result = {
+        type = "derivation";
+        inherit name outPath content;
+      };
+    in
+    if traced then builtins.trace told result else result;
+  package = name: {
     type = "derivation";
     inherit name;
     outPath = "/nix/store/${name}";
-    inherit content;
+    content = null;
   };
   pkgs = {
-    callPackage = _: _: made "carrel" null;
-    nftables = made "nftables" null;
-    crun = made "crun" null;
-    passt = made "passt" null;
-    coreutils = made "coreutils" null;
-    writeText = made;
-    writeShellScript = made;
-    linkFarm = name: files: made name (lib.mapAttrs (_: file: file.content) files);
-    runCommand = name: _: script: made name script;
+    callPackage = _: _: package "carrel";
+    nftables = package "nftables";
+    crun = package "crun";
+    passt = package "passt";
+    coreutils = package "coreutils";
+    writeText = made "text";
+    writeShellScript = made "script";
+    linkFarm = name: files: made "directory" name (lib.mapAttrs (_: file: file.content) files);
+    runCommand = name: _: script: made "command" name script;
     formats.toml = _: {
       type = lib.types.anything;
-      generate = made;
+      generate = made "toml";
     };
-    formats.json = _: { generate = made; };
+    formats.json = _: { generate = made "json"; };
   };
 
   evaluated = lib.evalModules {
@@ -57,6 +70,7 @@ in
   hosts = lib.mapAttrs (
     _: host: if host.forceSSL && host.useACMEHost == null then host else removeAttrs host certificate
   ) config.services.nginx.virtualHosts;
+  containers = lib.mapAttrs (_: container: container.serviceName) config.virtualisation.oci-containers.containers;
   inherit (site) rules;
   engine = site.engine.content;
   storage = lib.mapAttrs (_: user: (site.storage user).content) site.people;
@@ -67,6 +81,7 @@ in
   };
   etc = lib.mapAttrs (_: file: {
     inherit (file) mode;
+    source = "${file.source}";
     content = content file.source;
   }) config.environment.etc;
   path = map toString config.environment.systemPackages;

@@ -59,6 +59,7 @@ let
         NotifyAccess = "all";
         User = container.podman.user;
         RuntimeDirectory = name;
+        ExecStartPre = [ "/nix/store/pre-start" ];
         ExecStopPost = "/nix/store/post-stop";
       };
     };

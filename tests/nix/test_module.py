@@ -48,7 +48,7 @@ def test_the_example_runs_exactly_this_container(example: Desks) -> None:
     assert example.podman("dan") == [
         "podman",
         "--root=/run/user/41283/store",
-        "--runroot=/run/user/41283/run",
+        "--runroot=/run/user/41283/containers",
         "--storage-driver=vfs",
         "--cgroup-manager=cgroupfs",
         "--events-backend=none",

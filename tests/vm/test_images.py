@@ -101,16 +101,7 @@ def test_an_image_that_does_not_work_is_taken_back_and_whoever_had_not_got_it_is
 def test_everybody_moves_to_another_image_one_after_the_other_and_back(
     server: Server, at_first: str
 ) -> None:
-    # A whole second image in a moment: only its mark is a file of its own.
-    server.run(
-        f"""
-        mkdir {SHELF}/{COPY}
-        cp --archive --link {SHELF}/{at_first}/closed {SHELF}/{at_first}/rootfs {SHELF}/{COPY}/
-        echo second >{SHELF}/{COPY}/rootfs{MARK}
-        cp {SHELF}/{at_first}/environment {SHELF}/{COPY}/
-        sed 's/{at_first}/{COPY}/' {SHELF}/{at_first}/image.json >{SHELF}/{COPY}/image.json
-        """
-    )
+    server.second_image(COPY, MARK)
     for user in ("dan", "bob"):
         server.inside(user, "sh", "-c", "echo mine >~/project/kept; touch /tmp/lost")
 

@@ -170,7 +170,7 @@ def _storage() -> str:
     return f"""\
 {engine.NO_STORAGE}graphroot = "{place}/store"
 rootless_storage_path = "{place}/store"
-runroot = "{place}/run"
+runroot = "{systemd.run_root(place)}"
 """
 
 

@@ -41,8 +41,9 @@ def at_boot(directories: Iterable[Directory]) -> str:
 
 # $$ keeps systemd from expanding them; the shell is quiet when we stopped it ourselves.
 _FAREWELL = (
-    '[ "$$SERVICE_RESULT" = success ] || echo "The workspace of %i ended by itself '
-    '($$EXIT_CODE, $$EXIT_STATUS). It is started again; after six times in five minutes, no more."'
+    'case "$$SERVICE_RESULT,$$EXIT_CODE" in success,*) exit ;; *,) how="did not start" ;; '
+    '*) how="ended by itself ($$EXIT_CODE, $$EXIT_STATUS)" ;; esac; echo "The workspace of %i $$how. '
+    'It is started again; after six times in five minutes, no more."'
 )
 
 
@@ -172,11 +173,19 @@ def pid_file(place: str) -> str:
     return f"{place}/conmon.pid"
 
 
+def run_root(place: str) -> str:
+    """Where podman keeps what a boot ends. A rootless one takes this path whatever storage.conf says.
+
+    NixOS also calls it without our options, and podman refuses a store that it knows with another path.
+    """
+    return f"{place}/containers"
+
+
 def podman_options(place: str) -> tuple[str, ...]:
     """Podman's options before the subcommand: all of its own state is below one directory."""
     return (
         f"--root={place}/store",
-        f"--runroot={place}/run",
+        f"--runroot={run_root(place)}",
         "--storage-driver=vfs",
         "--cgroup-manager=cgroupfs",
         "--events-backend=none",
@@ -235,10 +244,15 @@ def _sockets(description: str, where: str, access: str) -> str:
         where=where,
         kind="tmpfs",
         options=f"size={MIB},nr_inodes=64,{access},nosuid,nodev,noexec,nosymfollow",
+        # Who listens or looks there is told after the unit has been stopped (nixos-rebuild), and must
+        # not keep it.
+        more="LazyUnmount=yes\n",
     )
 
 
-def _mount(*, description: str, what: str, where: str, kind: str, options: str) -> str:
+def _mount(
+    *, description: str, what: str, where: str, kind: str, options: str, more: str = ""
+) -> str:
     escaped = options.replace("\\", "\\\\").replace("%", "%%")
     return f"""\
 {MADE_BY}[Unit]
@@ -250,7 +264,7 @@ Where={where}
 Type={kind}
 Options={escaped}
 DirectoryMode=0755
-
+{more}
 [Install]
 WantedBy=multi-user.target
 """

@@ -165,6 +165,5 @@ def point(layout: HostLayout, images: ImageStore) -> None:
 def provide_image(target: NixosTarget) -> None:
     """Build an image if there is none yet, and lead the units to the one in use."""
     images = target.images
-    if images.store.get(images.store.selected) is None:
-        images.build(load.declared(target.config), lambda _: None)
+    images.fetch(images.wanted(load.declared(target.config)))
     point(target.layout, images.store)
