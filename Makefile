@@ -91,16 +91,18 @@ meetings: env ## Two commands at once, and a kill before every single effect, on
 
 # What is slow for different reasons goes on at the same time: the image and the disks wait for the network,
 # the contract tests for somebody else's program, and the emulator keeps one processor and a bit busy.
-# tests/outage comes alone after them: it cuts the power of every site of this machine.
+# What a browser waits for comes after them, and tests/outage alone at the end: it cuts the power of every
+# site of this machine.
 ONE := --numprocesses=1 -v
-APART := unit golden meetings outage
+APART := unit golden meetings contract outage
 
 test: prepare-test env judges vite ## Everything, with real podman, nginx, code-server and Chromium
 	@$(BIN)/python -m vm prepare & preparing=$$!; \
 		make check meetings || { kill $$preparing; exit 1; }; wait $$preparing || :
 	@$(BIN)/pytest $(ONE) -m emulated tests/vm & emulated=$$!; \
-		$(BIN)/pytest $(ONE) -m 'not emulated' $(APART:%=--ignore=tests/%) tests && $(BIN)/pytest -v tests/outage; \
-		rest=$$?; wait $$emulated && exit $$rest
+		$(BIN)/pytest $(ONE) tests/contract; contract=$$?; wait $$emulated && exit $$contract
+	@$(BIN)/pytest $(ONE) -m 'not emulated' $(APART:%=--ignore=tests/%) tests
+	@$(BIN)/pytest -v tests/outage
 
 test-vm: prepare-vm env ## The tests that need a server: Debian 13 with systemd, at the speed of this machine
 	@$(BIN)/pytest -v -m 'not emulated' tests/vm

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from carrel.adapters import systemd
 from carrel.cli.main import carrel
+from carrel.config import load
 from carrel.core import names
 from carrel.core.resources import Form
 from carrel.core.site import Ai, AiMode, Provider, SecretFile
@@ -20,6 +21,7 @@ from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
 from carrel.render import nixos as facts
 from carrel.render.parse_back import statements, unit
+from carrel.targets.image_store import digest_of
 from carrel.targets.nixos import declared as nixos
 from carrel.targets.nixos.target import NixosTarget, provide_image
 from fake_server import FakeServer
@@ -279,6 +281,17 @@ def test_the_units_follow_a_link_to_the_image_in_use(server: FakeServer) -> None
     images.use(target, target.images.store.find(NEW), lambda _: None)
     assert link.resolve().name == NEW
     assert names.workspace_unit("dan") in server.systemd.running
+
+
+def test_an_image_that_was_there_before_is_the_one_in_use(server: FakeServer) -> None:
+    target = declare(server)
+    Path(server.layout.images, "selected").unlink()
+    wanted = digest_of(target.images.wanted(load.declared(server.config)).reference)
+    server.shelve(wanted)
+    Path(server.layout.images, "selected").unlink()
+    provide_image(target)
+    assert Path(server.layout.current_image).resolve().name == wanted
+    assert target.images.store.selected == wanted
 
 
 def test_an_image_that_does_not_work_is_taken_back(

@@ -17,9 +17,9 @@ CHARGED_AHEAD = 2 * 64 * 4096
 PROCESSES = 300
 LIMITS = f'\n[users.dan.limits]\nmemory = "{MEMORY >> 20}M"\nprocesses = {PROCESSES}\n'
 CGROUP = "/sys/fs/cgroup/carrel.slice/carrel-workspace@dan.service"
-AGAIN_SECONDS = 30
-"""Within these the editor of somebody whose programs ran wild has to answer."""
-RESPONSE_SECONDS = 20
+AGAIN_SECONDS = 120
+"""Within these the editor of somebody whose programs ran wild has to answer, on such a processor."""
+RESPONSE_SECONDS = 60
 """For a command on the server itself, on an emulated processor that others keep busy."""
 MEASURED_SECONDS = 10
 
