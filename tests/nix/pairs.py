@@ -16,8 +16,8 @@ from carrel.core.resources import File, Image, Include, Resource, State
 from carrel.core.site import SecretFile, Site, User
 from carrel.core.workspace import Ids
 from carrel.render import host
-from carrel.render.parse_back import Sections, unit
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
+from unit_text import Sections, unit
 
 R = TypeVar("R", bound=Resource)
 LAYOUT = HostLayout(web_group="nginx")

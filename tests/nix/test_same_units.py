@@ -9,8 +9,8 @@ from typing import Any
 
 from carrel.core import names
 from carrel.core.resources import OnChange, Unit
-from carrel.render.parse_back import Sections, unit
 from nix.pairs import LAYOUT, OTHERWISE, Pair
+from unit_text import Sections, unit
 
 
 def _same(section: str, ours: Mapping[str, list[str]], theirs: Mapping[str, Any]) -> None:

@@ -15,17 +15,19 @@ from carrel.cli.main import carrel
 from carrel.config import load
 from carrel.core import names
 from carrel.core.resources import Form
-from carrel.core.site import Ai, AiMode, Provider, SecretFile
+from carrel.core.site import Ai, AiMode, Provider, SecretFile, Tls, TlsMode
 from carrel.errors import CarrelError, NotReady, Refused
 from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
+from carrel.render import host
 from carrel.render import nixos as facts
-from carrel.render.parse_back import statements, unit
+from carrel.render.parse_back import statements
 from carrel.targets.image_store import digest_of
 from carrel.targets.nixos import declared as nixos
 from carrel.targets.nixos.target import NixosTarget, provide_image
 from fake_server import FakeServer
 from samples import HASH
+from unit_text import unit
 
 OLD, NEW = "0" * 12, "1" * 12
 WORDS = ["a", "b-c", '"x ; { } #"', "~", "$v", "'q'"]
@@ -63,9 +65,14 @@ def test_half_a_text_is_none(text: str) -> None:
         list(statements(text))
 
 
-def test_a_unit_is_taken_apart_with_its_continued_lines() -> None:
-    text = '# ours\n[A]\nx=1\nx=2 \\\n    "3"\n\n[B]\ny=a=b\n'
-    assert unit(text) == {"A": {"x": ["1", '2 "3"']}, "B": {"y": ["a=b"]}}
+@pytest.mark.parametrize("mode", [TlsMode.ACME, TlsMode.FILES])
+def test_nixos_is_handed_what_the_text_of_each_unit_says(mode: TlsMode) -> None:
+    tls = Tls(mode, "a@b.de", "vultr", certificate="/c", key=SecretFile("/k"))
+    site = replace(facts.SITE, ai=Ai(AiMode.GATEWAY), tls=tls)
+    found = host.unit_files(site, facts.SURROUNDINGS)
+    assert {path.rpartition(".")[2] for path in found} >= {"service", "mount", "slice", "conf"}
+    for path, file in found.items():
+        assert unit(file.text) == file.settings, path
 
 
 # -- secrets and agents --------------------------------------------------------------------

@@ -52,6 +52,7 @@ from carrel.render import (
     sign_in,
     systemd,
 )
+from carrel.render.unit_file import UnitFile
 
 ROOT = "root"
 
@@ -84,14 +85,81 @@ class Surroundings:
 
 def state(site: Site, around: Surroundings) -> State:
     """Everything that `site` asks for on a server."""
+    units = unit_files(site, around)
     return State.of(
         [
-            *_foundation(site, around),
-            *_edge(site, around),
-            *_gateway(site, around),
-            *(r for user in site.users for r in _user(site, user, around)),
+            *_foundation(site, around, units),
+            *_edge(site, around, units),
+            *_gateway(site, around, units),
+            *(r for user in site.users for r in _user(site, user, around, units)),
         ]
     )
+
+
+Units = Mapping[str, UnitFile]
+"""By path."""
+
+
+def unit_files(site: Site, around: Surroundings) -> dict[str, UnitFile]:
+    """Every file of a unit that `site` asks for, and of what is added to units of the operator's."""
+    layout = around.layout
+    return {
+        layout.template: systemd.template(layout),
+        layout.unit_file(names.SLICE): systemd.slice_(),
+        layout.unit_file(names.NETWORK_UNIT): systemd.network(layout),
+        layout.addition(names.FIREWALL_UNIT): systemd.firewall(),
+        layout.addition(names.NGINX_UNIT): systemd.nginx(),
+        **_certificate_units(site, around),
+        **_gateway_units(site, around),
+        **{path: unit for user in site.users for path, unit in _user_units(site, user, around)},
+    }
+
+
+def _certificate_units(site: Site, around: Surroundings) -> dict[str, UnitFile]:
+    layout = around.layout
+    bundle = certificate.bundle(site, layout)
+    if bundle is None:
+        return {}
+    found = {
+        layout.unit_file(bundle.unit): renewal.service(site, layout, bundle, around.python),
+        layout.unit_file(names.CERTIFICATE_TIMER): renewal.timer(site),
+    }
+    if site.tls.mode is TlsMode.FILES:
+        found[layout.unit_file(names.CERTIFICATE_PATH)] = renewal.path(site)
+    return found
+
+
+def _gateway_units(site: Site, around: Surroundings) -> dict[str, UnitFile]:
+    if not site.has_gateway:
+        return {}
+    layout = around.layout
+    command = (around.python, "-m", gateway.PROGRAM, layout.gateway_config)
+    return {layout.unit_file(names.GATEWAY_UNIT): systemd.gateway(layout, command)}
+
+
+def _user_units(site: Site, user: User, around: Surroundings) -> Iterator[tuple[str, UnitFile]]:
+    layout, ids = around.layout, around.ids[user.name]
+    root, sockets, *ai_sockets = (_mount_file(layout, p) for p in _places(site, user, layout))
+    files = f"{around.image_directory}/rootfs"
+    yield root, systemd.root_mount(layout, user.name, files, ids)
+    yield sockets, systemd.socket_mount(layout, user.name, ids, around.web_gid)
+    for path in ai_sockets:
+        gateway_uid = around.ids[names.GATEWAY].uid
+        yield path, systemd.ai_mount(layout, user.name, gateway_uid, ids.uid)
+    desk = workspace_of(site, user, around)
+    yield layout.drop_in(user.name), systemd.drop_in(desk, layout, ids.uid)
+
+
+def _places(site: Site, user: User, layout: HostLayout) -> Iterator[str]:
+    """Where something is mounted for the user's workspace: the image's files first."""
+    yield layout.root(user.name)
+    yield layout.socket_directory(user.name)
+    if site.has_gateway:
+        yield layout.ai_directory(user.name)
+
+
+def _mount_file(layout: HostLayout, place: str) -> str:
+    return layout.unit_file(names.mount_unit(place))
 
 
 def builder(layout: HostLayout, build: LocalLayout, machine: Machine) -> Iterator[Resource]:
@@ -110,7 +178,7 @@ def builder(layout: HostLayout, build: LocalLayout, machine: Machine) -> Iterato
     )
 
 
-def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _foundation(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
     layout = around.layout
     # The directory around them is made with the lock, and holds the journal.
     for path in (layout.images, layout.editor_files, layout.engine, layout.agent):
@@ -122,38 +190,38 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(f"{layout.agent}/opencode.json", ROOT, 0o644, _agent(site))
     words = sign_in.strings(site.about)
     yield File(f"{layout.agent}/{names.SIGN_IN_WORDS}", ROOT, 0o644, words)
-    yield File(layout.template, ROOT, 0o644, systemd.template(layout))
-    yield File(layout.unit_file(names.SLICE), ROOT, 0o644, systemd.slice_())
+    yield _file(units, layout.template)
+    yield _file(units, layout.unit_file(names.SLICE))
     if around.authorities:
         yield Directory(layout.trust, ROOT, 0o755)
         yield File(layout.ca_bundle, ROOT, 0o644, around.authorities)
     yield around.image
     rules = nftables.rules(around.ids[user.name].uid for user in site.users)
-    yield from _addition(layout, names.FIREWALL_UNIT, systemd.firewall())
-    file = _unit_file(layout, names.NETWORK_UNIT, systemd.network(layout))
+    yield from _addition(units, layout.addition(names.FIREWALL_UNIT))
+    file = _file(units, layout.unit_file(names.NETWORK_UNIT))
     read = File(layout.network, ROOT, 0o644, rules)
     yield from (file, read)
     # A restart would take the workspaces with it, which must not run without the rules.
     yield _unit(names.NETWORK_UNIT, [file, read], on_change=OnChange.RELOAD)
 
 
-def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _edge(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
     layout = around.layout
     settings = edge.host_edge(site, layout, around.machine)
-    yield from _certificate(site, around)
+    yield from _certificate(site, around, units)
     yield Directory(f"{layout.state}/nginx", ROOT, 0o755)
     yield File(layout.nginx_kept, ROOT, 0o644, nginx.kept(settings))
     yield Directory(layout.pages, ROOT, 0o755)
     for name, page in pages.Pages(site.domain, names.HTTPS, site.about).all().items():
         yield File(f"{layout.pages}/{name}", ROOT, 0o644, page)
-    yield from _addition(layout, names.NGINX_UNIT, systemd.nginx())
+    yield from _addition(units, layout.addition(names.NGINX_UNIT))
     local = site.tls.mode is TlsMode.LOCAL
     # The unit that renews a bundle has nginx read it.
     certificate_ = revision(*wanted_names(site.domain)) if local else ""
     yield Include(layout.nginx, nginx.config(settings), certificate_)
 
 
-def _certificate(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _certificate(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
     layout = around.layout
     yield Directory(layout.tls, ROOT, 0o700)
     bundle = certificate.bundle(site, layout)
@@ -161,23 +229,21 @@ def _certificate(site: Site, around: Surroundings) -> Iterator[Resource]:
         domains = wanted_names(site.domain)
         yield Certificate(layout.tls, ROOT, domains, public_copy=f"{layout.config}/ca.crt")
         return
-    service = _unit_file(layout, bundle.unit, renewal.service(site, layout, bundle, around.python))
+    service = _file(units, layout.unit_file(bundle.unit))
     yield service
     yield bundle
-    starters = {names.CERTIFICATE_TIMER: renewal.timer(site)}
-    if site.tls.mode is TlsMode.FILES:
-        starters[names.CERTIFICATE_PATH] = renewal.path(site)
-    for name, text in starters.items():
-        starter = _unit_file(layout, name, text)
-        yield starter
-        yield _unit(name, [starter, service])
+    for name in (names.CERTIFICATE_TIMER, names.CERTIFICATE_PATH):
+        path = layout.unit_file(name)
+        if path in units:
+            starter = _file(units, path)
+            yield starter
+            yield _unit(name, [starter, service])
 
 
-def _addition(layout: HostLayout, unit: str, content: str) -> Iterator[Resource]:
+def _addition(units: Units, path: str) -> Iterator[Resource]:
     """A drop-in for a unit that is the operator's."""
-    file = layout.addition(unit)
-    yield _with_drop_ins(file)
-    yield File(file, ROOT, 0o644, content)
+    yield _with_drop_ins(path)
+    yield _file(units, path)
 
 
 def _with_drop_ins(file: str) -> Directory:
@@ -185,7 +251,7 @@ def _with_drop_ins(file: str) -> Directory:
     return Directory(file.rpartition("/")[0], ROOT, 0o755, Holds.SHARED)
 
 
-def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _gateway(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
     if not site.has_gateway:
         return
     layout, account = around.layout, names.GATEWAY_ACCOUNT
@@ -195,8 +261,7 @@ def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield File(layout.gateway_config, ROOT, 0o644, gateway.config(site, layout))
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     yield Secret(layout.gateway_secrets, account, entries, fingerprint)
-    command = (around.python, "-m", gateway.PROGRAM, layout.gateway_config)
-    file = _unit_file(layout, names.GATEWAY_UNIT, systemd.gateway(layout, command))
+    file = _file(units, layout.unit_file(names.GATEWAY_UNIT))
     yield file
     # What it reads is not part of it: it looks by itself whether that changed, and drops nobody.
     sockets = tuple(
@@ -207,63 +272,36 @@ def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield _unit(names.GATEWAY_UNIT, [file], also=[__version__], after=sockets)
 
 
-def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
+def _user(site: Site, user: User, around: Surroundings, units: Units) -> Iterator[Resource]:
     layout, ids = around.layout, around.ids[user.name]
     account = names.account(user.name)
     yield Account(account, "/nonexistent", uid=ids.uid, first_subordinate_id=ids.first)
     yield from workspace.data_directories(site, user, account)
     yield _secret(site, user, around)
-    root, *others = _mounts(site, user, around)
     desk = workspace_of(site, user, around)
-    text = systemd.drop_in(desk, layout, ids.uid)
-    drop_in = File(layout.drop_in(user.name), ROOT, 0o644, text)
-    yield from (root.file, *(mount.file for mount in others))
+    mounts = {
+        names.mount_unit(place): _file(units, _mount_file(layout, place))
+        for place in _places(site, user, layout)
+    }
+    drop_in = _file(units, layout.drop_in(user.name))
+    yield from mounts.values()
     yield _with_drop_ins(drop_in.path)
     yield drop_in
     if desk.run is Run.STOPPED:
         return
-    yield from (_unit(mount.unit, [mount.file]) for mount in others)
-    template = _unit_file(layout, layout.template, systemd.template(layout))
+    root, *others = mounts
+    yield from (_unit(name, [mounts[name]]) for name in others)
     yield _unit(
         names.workspace_unit(user.name),
-        [template, drop_in, root.file, *(mount.file for mount in others)],
+        [_file(units, layout.template), drop_in, *mounts.values()],
         also=[file.print for file in desk.reads],
-        parts=(root.unit,),
+        parts=(root,),
         after=desk.after,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
-    """A unit that mounts something, and the file that says what."""
-
-    unit: str
-    file: File
-
-
-def _mounts(site: Site, user: User, around: Surroundings) -> Iterator[_Mount]:
-    """What is mounted for the user's workspace: the image's files first."""
-    layout, ids = around.layout, around.ids[user.name]
-    places = {
-        layout.root(user.name): systemd.root_mount(
-            layout, user.name, f"{around.image_directory}/rootfs", ids
-        ),
-        layout.socket_directory(user.name): systemd.socket_mount(
-            layout, user.name, ids, around.web_gid
-        ),
-    }
-    if site.has_gateway:
-        gateway_uid = around.ids[names.GATEWAY].uid
-        text = systemd.ai_mount(layout, user.name, gateway_uid, ids.uid)
-        places[layout.ai_directory(user.name)] = text
-    for place, text in places.items():
-        unit = names.mount_unit(place)
-        yield _Mount(unit, _unit_file(layout, unit, text))
-
-
-def _unit_file(layout: HostLayout, name: str, text: str) -> File:
-    path = name if name.startswith("/") else layout.unit_file(name)
-    return File(path, ROOT, 0o644, text)
+def _file(units: Units, path: str) -> File:
+    return File(path, ROOT, 0o644, units[path].text)
 
 
 def _unit(
@@ -310,7 +348,7 @@ def workspace_of(site: Site, user: User, around: Surroundings) -> Workspace:
             Reads(f"{layout.agent}/{names.SIGN_IN_WORDS}", sign_in.strings(site.about)),
         ),
         after=(
-            *(mount.unit for mount in _mounts(site, user, around)),
+            *(names.mount_unit(place) for place in _places(site, user, layout)),
             names.NETWORK_UNIT,
             names.GATEWAY_UNIT,
         ),

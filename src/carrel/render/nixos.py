@@ -6,6 +6,7 @@ module decides or renders is taken from there, so that nothing is said twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from carrel.core import edge, names, network, workspace
@@ -30,7 +31,7 @@ from carrel.core.site import (
 )
 from carrel.core.workspace import Ids
 from carrel.render import engine, host, nixos_container, nixos_edge, secret, systemd
-from carrel.render.parse_back import Sections, unit
+from carrel.render.unit_file import UnitFile
 
 LAYOUT = HostLayout()
 MACHINE = server_machine(ipv6=True, nginx=NIXOS_NGINX)
@@ -117,7 +118,7 @@ def facts() -> dict[str, Json]:
             "own_storage": _storage(),
         },
         "slice": names.SLICE,
-        "hardening": _hardening(found),
+        "hardening": _hardening(),
         "set_by_carrel": [
             entry.variable
             for entry in secret.entries(
@@ -142,7 +143,7 @@ def _variant(site: Site) -> Json:
     return {
         "directories": [_directory(r) for r in found if isinstance(r, Directory) and _ours(r)],
         "podman": _container(site),
-        "units": _units(found),
+        "units": _units(host.unit_files(site, SURROUNDINGS)),
     }
 
 
@@ -229,24 +230,23 @@ _PARTICULAR = frozenset(
 )
 
 
-def _hardening(found: State) -> Json:
+def _hardening() -> Json:
     """What a service of ours is not allowed, but for capabilities and network: those are its own."""
-    keys = unit(_content(found, LAYOUT.unit_file(names.NETWORK_UNIT)))["Service"]
+    keys = systemd.network(LAYOUT).settings["Service"]
     kept = {k: v for k, v in keys.items() if k not in _PARTICULAR and not k.startswith("Exec")}
     return _sections({"Service": kept})["Service"]
 
 
-def _units(found: State) -> Json:
+def _units(files: Mapping[str, UnitFile]) -> Json:
     """All units by name, additions to the operator's by their unit's name with .d; workspaces as one."""
-    files = {
-        r.path.removeprefix(f"{LAYOUT.units}/").removesuffix("/carrel.conf"): unit(r.content)
-        for r in found
-        if isinstance(r, File) and r.path.startswith(f"{LAYOUT.units}/")
+    found = {
+        path.removeprefix(f"{LAYOUT.units}/").removesuffix("/carrel.conf"): file.settings
+        for path, file in files.items()
         # NixOS looks after certificates by itself.
-        if not r.path.startswith(f"{LAYOUT.units}/carrel-certificate.")
+        if not path.startswith(f"{LAYOUT.units}/carrel-certificate.")
     }
-    template, own = (files.pop(name) for name in _WORKSPACE)
-    described: dict[str, Json] = {name: _sections(parts) for name, parts in files.items()}
+    template, own = (found.pop(name) for name in _WORKSPACE)
+    described: dict[str, Json] = {name: _sections(parts) for name, parts in found.items()}
     variables = [*template["Service"]["Environment"], *own["Service"]["Environment"]]
     for name in (*_SAID_BY_CONTAINER, *_COMMANDS):
         template["Service"].pop(name, None)
@@ -256,6 +256,10 @@ def _units(found: State) -> Json:
     workspace_["environment"] = {name: value for name, _, value in words}
     described["workspace"] = workspace_
     return described
+
+
+Sections = dict[str, dict[str, list[str]]]
+"""What UnitFile.settings is."""
 
 
 def _joined(one: Sections, other: Sections) -> Sections:

@@ -1,15 +1,18 @@
-"""The units that bring a server's certificate and renew it, as text for systemd.unit(5).
+"""The units that bring a server's certificate and renew it.
 
 Used by render.host. What they run is services.certificate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from carrel.core import names, network
 from carrel.core.layout import HostLayout
 from carrel.core.resources import Bundle
 from carrel.core.site import Site, TlsMode
-from carrel.render.systemd import CONFINED, MADE_BY, quoted
+from carrel.render.systemd import AT_BOOT, CONFINED, MANUAL
+from carrel.render.unit_file import Command, Line, Note, UnitFile, quoted, unit_file
 
 WAY_OUT = ("SSL_CERT_FILE", "http_proxy", "https_proxy", "no_proxy")
 """What lego is told of the way to the internet, by variables of the unit."""
@@ -17,68 +20,68 @@ CREDENTIALS, AUTHORITY = "dns", "authority"
 """What systemd hands to lego: the DNS provider's credentials, and the root of a private authority."""
 
 
-def service(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
+def service(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> UnitFile:
     """The unit that asks for the certificate if it is time, and installs what is new and fits.
 
     `python` runs the programs of services.certificate.
     """
-    head = f"""\
-{MADE_BY}[Unit]
-Description=Carrel: the certificate for {site.domain}
-Documentation=man:carrel(1)
-Wants=network-online.target
-After=network-online.target nss-lookup.target time-sync.target
-
-[Service]
-Type=oneshot
-SyslogIdentifier={names.CERTIFICATE_STATE}
-"""
     match site.tls.mode:
         case TlsMode.ACME:
-            return head + _order(site, layout, bundle, python)
+            way = _order(site, layout, bundle, python)
         case TlsMode.FILES:
-            return head + _copy(site, layout, bundle, python)
+            way = _copy(site, layout, bundle, python)
         case TlsMode.LOCAL:
             raise ValueError("the local authority needs no unit")
+    return unit_file(
+        Unit=(
+            ("Description", f"Carrel: the certificate for {site.domain}"),
+            MANUAL,
+            ("Wants", "network-online.target"),
+            ("After", "network-online.target nss-lookup.target time-sync.target"),
+        ),
+        Service=(
+            ("Type", "oneshot"),
+            ("SyslogIdentifier", names.CERTIFICATE_STATE),
+            *way,
+        ),
+    )
 
 
-def timer(site: Site) -> str:
+def timer(site: Site) -> UnitFile:
     """When the unit runs by itself: often enough that a failure is repaired long before the end."""
-    return f"""\
-{MADE_BY}[Unit]
-Description=Carrel: looks after the certificate for {site.domain}
-Documentation=man:carrel(1)
+    return unit_file(
+        Unit=(
+            ("Description", f"Carrel: looks after the certificate for {site.domain}"),
+            MANUAL,
+        ),
+        Timer=(
+            ("OnCalendar", "*-*-* 00/8:00:00"),
+            Note("At another time than everybody else's, but always the same on this machine."),
+            ("RandomizedDelaySec", "8h"),
+            ("FixedRandomDelay", "yes"),
+            ("Persistent", "yes"),
+        ),
+        Install=(("WantedBy", "timers.target"),),
+    )
 
-[Timer]
-OnCalendar=*-*-* 00/8:00:00
-# At another time than everybody else's, but always the same on this machine.
-RandomizedDelaySec=8h
-FixedRandomDelay=yes
-Persistent=yes
 
-[Install]
-WantedBy=timers.target
-"""
-
-
-def path(site: Site) -> str:
+def path(site: Site) -> UnitFile:
     """Starts the unit when somebody else has renewed the files."""
     key = site.tls.key.path if site.tls.key else ""
-    return f"""\
-{MADE_BY}[Unit]
-Description=Carrel: sees when the certificate for {site.domain} is another
-Documentation=man:carrel(1)
+    return unit_file(
+        Unit=(
+            ("Description", f"Carrel: sees when the certificate for {site.domain} is another"),
+            MANUAL,
+        ),
+        Path=(
+            ("PathChanged", site.tls.certificate),
+            ("PathChanged", key),
+        ),
+        Install=(AT_BOOT,),
+    )
 
-[Path]
-PathChanged={site.tls.certificate}
-PathChanged={key}
 
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-def _order(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
+def _order(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> tuple[Line, ...]:
     tls = site.tls
     wish = (
         f"--folder={bundle.folder}",
@@ -91,44 +94,46 @@ def _order(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
         (CREDENTIALS, tls.credentials.path if tls.credentials else ""),
         (AUTHORITY, tls.authority),
     ]
-    credentials = "".join(f"LoadCredential={name}:{file}\n" for name, file in given if file)
     lego = f"{bundle.folder}/certificates/{bundle.names[0]}"
     install = _install(layout, bundle, f"{lego}.crt", f"{lego}.key")
-    return f"""\
-# lego runs as nobody in particular: it sees the credentials and its own directory.
-DynamicUser=yes
-{_way_out(site, layout)}\
-StateDirectory={names.CERTIFICATE_STATE}
-StateDirectoryMode=0700
-{credentials}ExecStart={_program(python, "order", *_names(bundle), *wish)}
-# As root: nginx's configuration may be anywhere, and the key is for root only.
-ExecStartPost=+{_program(python, *install)}
-# Some providers take half an hour to show a record.
-TimeoutStartSec=1h
+    return (
+        Note("lego runs as nobody in particular: it sees the credentials and its own directory."),
+        ("DynamicUser", "yes"),
+        *_way_out(site, layout),
+        ("StateDirectory", names.CERTIFICATE_STATE),
+        ("StateDirectoryMode", "0700"),
+        *(("LoadCredential", f"{name}:{file}") for name, file in given if file),
+        _program("ExecStart", python, "order", *_names(bundle), *wish),
+        Note("As root: nginx's configuration may be anywhere, and the key is for root only."),
+        _program("ExecStartPost", f"+{python}", *install),
+        Note("Some providers take half an hour to show a record."),
+        ("TimeoutStartSec", "1h"),
+        Note(),
+        ("CapabilityBoundingSet", ""),
+        *CONFINED,
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_NETLINK AF_UNIX"),
+        ("SystemCallErrorNumber", "EPERM"),
+        ("PrivateUsers", "yes"),
+    )
 
-CapabilityBoundingSet=
-{CONFINED}
-RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-SystemCallErrorNumber=EPERM
-PrivateUsers=yes
-"""
 
-
-def _way_out(site: Site, layout: HostLayout) -> str:
+def _way_out(site: Site, layout: HostLayout) -> Iterator[Line]:
     """The authorities of the site and its proxy, for Go programs."""
     trusted = (("SSL_CERT_FILE", layout.ca_bundle),) if site.network.ca_file else ()
-    variables = (*trusted, *network.through_proxy(site.network))
-    told = ((name, value) for name, value in variables if name in WAY_OUT)
-    return "".join(f"Environment={quoted(f'{name}={value}')}\n" for name, value in told)
+    for name, value in (*trusted, *network.through_proxy(site.network)):
+        if name in WAY_OUT:
+            yield "Environment", quoted(f"{name}={value}")
 
 
-def _copy(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> str:
+def _copy(site: Site, layout: HostLayout, bundle: Bundle, python: str) -> tuple[Line, ...]:
     key = site.tls.key.path if site.tls.key else ""
     install = _install(layout, bundle, site.tls.certificate, key)
-    return f"""\
-# As root: the files and nginx's configuration may be anywhere, and the key is for root only.
-ExecStart={_program(python, *install, "--links")}
-"""
+    return (
+        Note(
+            "As root: the files and nginx's configuration may be anywhere, and the key is for root only."
+        ),
+        _program("ExecStart", python, *install, "--links"),
+    )
 
 
 def _install(layout: HostLayout, bundle: Bundle, chain: str, key: str) -> tuple[str, ...]:
@@ -146,7 +151,6 @@ def _names(bundle: Bundle) -> tuple[str, ...]:
     return tuple(f"--name={name}" for name in bundle.names)
 
 
-def _program(python: str, *arguments: str) -> str:
+def _program(key: str, python: str, *arguments: str) -> Command:
     # -I: nothing from the working directory or the environment.
-    words = ("-I", "-m", "carrel.services.certificate", *arguments)
-    return " \\\n    ".join([python, *map(quoted, words)])
+    return Command(key, python, ("-I", "-m", "carrel.services.certificate", *arguments))

@@ -1,4 +1,4 @@
-"""The units of a server as text for systemd.unit(5): workspaces, their mounts, and the network rules.
+"""The units of a server: workspaces, their mounts, the gateway, and the network rules.
 
 One template holds what all workspaces share; a drop-in holds what is particular to one, so that a
 change for one person leaves the others' units alone.
@@ -15,22 +15,15 @@ from carrel.core.resources import Directory
 from carrel.core.site import MIB, Limits
 from carrel.core.workspace import Ids, Workspace
 from carrel.render import podman
-
-MADE_BY = "# Made by Carrel; changes are overwritten.\n"
+from carrel.render.unit_file import MADE_BY, Command, Line, Note, UnitFile, quoted, unit_file
 
 METADATA = (
     f"{metadata.LINK_LOCAL}/32",
     f"{metadata.V6}/128",
     *(f"{address}/32" for address in metadata.V4),
 )
-
-
-def quoted(word: str) -> str:
-    """`word` as one argument of an Exec line: systemd expands %, $ and backslashes in it."""
-    if any(ord(letter) < ord(" ") for letter in word):
-        raise ValueError(f"{word!r} cannot stand in a unit")
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+MANUAL: Line = ("Documentation", "man:carrel(1)")
+AT_BOOT: Line = ("WantedBy", "multi-user.target")
 
 
 def at_boot(directories: Iterable[Directory]) -> str:
@@ -47,125 +40,129 @@ _FAREWELL = (
 )
 
 
-def template(layout: HostLayout) -> str:
+def template(layout: HostLayout) -> UnitFile:
     """The unit that every workspace is an instance of; %i is the user."""
-    return f"""\
-{MADE_BY}[Unit]
-Description=Carrel: the workspace of %i
-Documentation=man:carrel(1)
-Requires={names.NETWORK_UNIT}
-Wants=network-online.target
-After=network-online.target {names.NETWORK_UNIT}
-# Somebody whose workspace ends at once, again and again, gets a rest; `carrel status` says so.
-StartLimitIntervalSec=300
-StartLimitBurst=6
+    account = names.account("%i")
+    return unit_file(
+        Unit=(
+            ("Description", "Carrel: the workspace of %i"),
+            MANUAL,
+            ("Requires", names.NETWORK_UNIT),
+            ("Wants", "network-online.target"),
+            ("After", f"network-online.target {names.NETWORK_UNIT}"),
+            Note(
+                "Somebody whose workspace ends at once, again and again, gets a rest; "
+                "`carrel status` says so."
+            ),
+            ("StartLimitIntervalSec", "300"),
+            ("StartLimitBurst", "6"),
+        ),
+        Service=(
+            ("Type", "forking"),
+            ("NotifyAccess", "none"),
+            ("User", account),
+            ("Group", account),
+            ("WorkingDirectory", "/"),
+            ("RuntimeDirectoryMode", "0700"),
+            ("Environment", f"CONTAINERS_CONF={layout.engine}/containers.conf"),
+            ("Environment", f"CONTAINERS_STORAGE_CONF={layout.engine}/storage.conf"),
+            ("Environment", "LANG=C.UTF-8"),
+            ("Restart", "always"),
+            ("RestartSec", "2"),
+            ("ExecStopPost", f"-/bin/sh -c '{_FAREWELL}'"),
+            ("TimeoutStartSec", "180"),
+            ("TimeoutStopSec", "40"),
+            ("KillMode", "mixed"),
+            Note(),
+            Note("podman makes a cgroup below ours. The limits are in the drop-in, on ours."),
+            ("Slice", names.SLICE),
+            ("Delegate", "yes"),
+            Note("The kernel ends the process that asked for too much, and the rest goes on."),
+            ("OOMPolicy", "continue"),
+            ("MemorySwapMax", "0"),
+            ("CPUWeight", "100"),
+            ("IOWeight", "100"),
+            Note(),
+            Note(
+                "What rootless podman can do without. docs/explanation/security.md says why not more."
+            ),
+            ("CapabilityBoundingSet", "CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_SYS_ADMIN"),
+            ("ProtectSystem", "strict"),
+            ("ReadWritePaths", layout.socket_directory("%i")),
+            ("ProtectHome", "tmpfs"),
+            ("PrivateTmp", "yes"),
+            ("ProtectClock", "yes"),
+            ("ProtectKernelModules", "yes"),
+            ("LockPersonality", "yes"),
+            ("RemoveIPC", "yes"),
+            ("RestrictRealtime", "yes"),
+            ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+            ("SystemCallArchitectures", "native"),
+            ("SystemCallFilter", "~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap"),
+            ("SystemCallErrorNumber", "EPERM"),
+            ("KeyringMode", "private"),
+            ("DevicePolicy", "closed"),
+            ("DeviceAllow", "/dev/net/tun rw"),
+            ("DeviceAllow", "/dev/ptmx rw"),
+            ("DeviceAllow", "char-pts rw"),
+            ("UMask", "0077"),
+            ("IPAddressDeny", " ".join(METADATA)),
+        ),
+        Install=(AT_BOOT,),
+    )
 
-[Service]
-Type=forking
-NotifyAccess=none
-User={names.account("%i")}
-Group={names.account("%i")}
-WorkingDirectory=/
-RuntimeDirectoryMode=0700
-Environment=CONTAINERS_CONF={layout.engine}/containers.conf
-Environment=CONTAINERS_STORAGE_CONF={layout.engine}/storage.conf
-Environment=LANG=C.UTF-8
-Restart=always
-RestartSec=2
-ExecStopPost=-/bin/sh -c '{_FAREWELL}'
-TimeoutStartSec=180
-TimeoutStopSec=40
-KillMode=mixed
 
-# podman makes a cgroup below ours. The limits are in the drop-in, on ours.
-Slice={names.SLICE}
-Delegate=yes
-# The kernel ends the process that asked for too much, and the rest goes on.
-OOMPolicy=continue
-MemorySwapMax=0
-CPUWeight=100
-IOWeight=100
-
-# What rootless podman can do without. docs/explanation/security.md says why not more.
-CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_SYS_ADMIN
-ProtectSystem=strict
-ReadWritePaths={layout.socket_directory("%i")}
-ProtectHome=tmpfs
-PrivateTmp=yes
-ProtectClock=yes
-ProtectKernelModules=yes
-LockPersonality=yes
-RemoveIPC=yes
-RestrictRealtime=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-SystemCallArchitectures=native
-SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
-SystemCallErrorNumber=EPERM
-KeyringMode=private
-DevicePolicy=closed
-DeviceAllow=/dev/net/tun rw
-DeviceAllow=/dev/ptmx rw
-DeviceAllow=char-pts rw
-UMask=0077
-IPAddressDeny={" ".join(METADATA)}
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-def slice_() -> str:
+def slice_() -> UnitFile:
     """All workspaces together: what the machine keeps for itself, whatever they do."""
-    return f"""\
-{MADE_BY}[Unit]
-Description=Carrel: all workspaces
-Documentation=man:carrel(1)
+    return unit_file(
+        Unit=(("Description", "Carrel: all workspaces"), MANUAL),
+        Slice=(
+            Note(
+                "A tenth is for the host: when all workspaces together want more, one of theirs is "
+                "ended, and not the\nweb server or sshd. Each workspace's own soft limit counts "
+                "up to three quarters of the machine."
+            ),
+            ("MemoryMax", "90%"),
+            ("MemoryLow", "75%"),
+        ),
+    )
 
-[Slice]
-# A tenth is for the host: when all workspaces together want more, one of theirs is ended, and not the
-# web server or sshd. Each workspace's own soft limit counts up to three quarters of the machine.
-MemoryMax=90%
-MemoryLow=75%
-"""
 
-
-def drop_in(workspace: Workspace, layout: HostLayout, uid: int) -> str:
+def drop_in(workspace: Workspace, layout: HostLayout, uid: int) -> UnitFile:
     """What is particular to one workspace: limits, container, and what has to be mounted."""
     mounts = " ".join(name for name in workspace.after if name.endswith(".mount"))
     place = layout.podman(uid)
     options = podman_options(place)
-    stop = ("/usr/bin/podman", *options, "stop", "--ignore", "--time=10", workspace.name)
-    return f"""\
-{MADE_BY}[Unit]
-BindsTo={mounts}
-After={mounts}
-RequiresMountsFor={quoted(workspace.storage)}
+    program, *start = podman.run_in_unit(workspace, options, pid_file(place))
+    stop = (*options, "stop", "--ignore", "--time=10", workspace.name)
+    return unit_file(
+        Unit=(
+            ("BindsTo", mounts),
+            ("After", mounts),
+            ("RequiresMountsFor", quoted(workspace.storage)),
+        ),
+        Service=(
+            ("PIDFile", pid_file(place)),
+            ("RuntimeDirectory", names.RUNTIME_DIRECTORY.format(uid=uid)),
+            ("Environment", f"HOME={place} XDG_RUNTIME_DIR={place}"),
+            ("BindPaths", place),
+            ("ReadWritePaths", quoted(workspace.storage)),
+            *_limits(workspace.limits),
+            Command("ExecStart", program, tuple(start)),
+            Command("ExecStop", program, stop),
+        ),
+    )
 
-[Service]
-PIDFile={pid_file(place)}
-RuntimeDirectory={names.RUNTIME_DIRECTORY.format(uid=uid)}
-Environment=HOME={place} XDG_RUNTIME_DIR={place}
-BindPaths={place}
-ReadWritePaths={quoted(workspace.storage)}
-{_limits(workspace.limits)}
-ExecStart={_line(podman.run_in_unit(workspace, options, pid_file(place)))}
-ExecStop={_line(stop)}
-"""
 
-
-def _limits(limits: Limits) -> str:
+def _limits(limits: Limits) -> tuple[Line, ...]:
     # No MemoryHigh: without swap it throttles a runaway almost to a stop instead of ending it. The
     # soft limit is podman's: memory that is kept for the workspace when the machine runs short.
-    return f"""\
-MemoryMax={limits.memory}
-MemoryLow={limits.memory_soft}
-CPUQuota={round(limits.cpus * 100)}%
-TasksMax={limits.processes}"""
-
-
-def _line(command: tuple[str, ...]) -> str:
-    program, *arguments = command
-    return " \\\n    ".join([program, *map(quoted, arguments)])
+    return (
+        ("MemoryMax", str(limits.memory)),
+        ("MemoryLow", str(limits.memory_soft)),
+        ("CPUQuota", f"{round(limits.cpus * 100)}%"),
+        ("TasksMax", str(limits.processes)),
+    )
 
 
 def pid_file(place: str) -> str:
@@ -194,7 +191,7 @@ def podman_options(place: str) -> tuple[str, ...]:
     )
 
 
-def root_mount(layout: HostLayout, user: str, directory: str, ids: Ids) -> str:
+def root_mount(layout: HostLayout, user: str, directory: str, ids: Ids) -> UnitFile:
     """The image's files as the user's container sees them, read-only: root is nobody on the host.
 
     The container's ids are podman's keep-id with 65536 subordinate ids: 0 to 999 and 1001 upwards are
@@ -215,7 +212,7 @@ def root_mount(layout: HostLayout, user: str, directory: str, ids: Ids) -> str:
     )
 
 
-def socket_mount(layout: HostLayout, user: str, ids: Ids, web_gid: int) -> str:
+def socket_mount(layout: HostLayout, user: str, ids: Ids, web_gid: int) -> UnitFile:
     """The socket directory: a small file system, for the account and the web server only.
 
     nosymfollow, because the user may put a symbolic link in the socket's place, and the web server
@@ -228,7 +225,7 @@ def socket_mount(layout: HostLayout, user: str, ids: Ids, web_gid: int) -> str:
     )
 
 
-def ai_mount(layout: HostLayout, user: str, gateway_uid: int, user_gid: int) -> str:
+def ai_mount(layout: HostLayout, user: str, gateway_uid: int, user_gid: int) -> UnitFile:
     """Where the gateway listens for one user: only it may put sockets there, only the user connects."""
     return _sockets(
         f"Carrel: the AI gateway for {user}",
@@ -237,7 +234,7 @@ def ai_mount(layout: HostLayout, user: str, gateway_uid: int, user_gid: int) -> 
     )
 
 
-def _sockets(description: str, where: str, access: str) -> str:
+def _sockets(description: str, where: str, access: str) -> UnitFile:
     return _mount(
         description=description,
         what="tmpfs",
@@ -246,135 +243,125 @@ def _sockets(description: str, where: str, access: str) -> str:
         options=f"size={MIB},nr_inodes=64,{access},nosuid,nodev,noexec,nosymfollow",
         # Who listens or looks there is told after the unit has been stopped (nixos-rebuild), and must
         # not keep it.
-        more="LazyUnmount=yes\n",
+        more=(("LazyUnmount", "yes"),),
     )
 
 
 def _mount(
-    *, description: str, what: str, where: str, kind: str, options: str, more: str = ""
-) -> str:
+    *, description: str, what: str, where: str, kind: str, options: str, more: tuple[Line, ...] = ()
+) -> UnitFile:
     escaped = options.replace("\\", "\\\\").replace("%", "%%")
-    return f"""\
-{MADE_BY}[Unit]
-Description={description}
-
-[Mount]
-What={what}
-Where={where}
-Type={kind}
-Options={escaped}
-DirectoryMode=0755
-{more}
-[Install]
-WantedBy=multi-user.target
-"""
+    return unit_file(
+        Unit=(("Description", description),),
+        Mount=(
+            ("What", what),
+            ("Where", where),
+            ("Type", kind),
+            ("Options", escaped),
+            ("DirectoryMode", "0755"),
+            *more,
+        ),
+        Install=(AT_BOOT,),
+    )
 
 
-CONFINED = """\
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-UMask=0077"""
+CONFINED: tuple[Line, ...] = (
+    ("NoNewPrivileges", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("PrivateTmp", "yes"),
+    ("PrivateDevices", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectProc", "invisible"),
+    ("ProcSubset", "pid"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("LockPersonality", "yes"),
+    ("MemoryDenyWriteExecute", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallFilter", "@system-service"),
+    ("SystemCallFilter", "~@privileged @resources"),
+    ("UMask", "0077"),
+)
 """What our own daemons can do without."""
 
 
-def gateway(layout: HostLayout, command: tuple[str, ...]) -> str:
+def gateway(layout: HostLayout, command: tuple[str, ...]) -> UnitFile:
     """The AI gateway: the only one that reads the providers' keys, and what people's agents speak to."""
-    return f"""\
-{MADE_BY}[Unit]
-Description=Carrel: the AI gateway
-Documentation=man:carrel(1)
-Wants=network-online.target
-After=network-online.target
+    program, *arguments = command
+    return unit_file(
+        Unit=(
+            ("Description", "Carrel: the AI gateway"),
+            MANUAL,
+            ("Wants", "network-online.target"),
+            ("After", "network-online.target"),
+        ),
+        Service=(
+            ("Type", "notify"),
+            ("User", names.GATEWAY_ACCOUNT),
+            ("Group", names.GATEWAY_ACCOUNT),
+            Command("ExecStart", program, tuple(arguments)),
+            ("Environment", "LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1"),
+            ("RuntimeDirectory", names.GATEWAY_ACCOUNT),
+            ("RuntimeDirectoryMode", "0700"),
+            ("Restart", "always"),
+            ("RestartSec", "1"),
+            ("TimeoutStopSec", "20"),
+            ("MemoryMax", "512M"),
+            ("ReadWritePaths", f"{layout.gateway} -{layout.ai_sockets}"),
+            ("CapabilityBoundingSet", ""),
+            *CONFINED,
+            ("PrivateUsers", "yes"),
+            ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"),
+            ("IPAddressDeny", "link-local multicast"),
+            ("LimitNOFILE", "16384"),
+        ),
+        Install=(AT_BOOT,),
+    )
 
-[Service]
-Type=notify
-User={names.GATEWAY_ACCOUNT}
-Group={names.GATEWAY_ACCOUNT}
-ExecStart={_line(command)}
-Environment=LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
-RuntimeDirectory={names.GATEWAY_ACCOUNT}
-RuntimeDirectoryMode=0700
-Restart=always
-RestartSec=1
-TimeoutStopSec=20
-MemoryMax=512M
-ReadWritePaths={layout.gateway} -{layout.ai_sockets}
-CapabilityBoundingSet=
-{CONFINED}
-PrivateUsers=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-IPAddressDeny=link-local multicast
-LimitNOFILE=16384
 
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-def nginx() -> str:
+def nginx() -> UnitFile:
     """What Carrel adds to the operator's nginx: that it comes back when it was killed."""
-    return f"""\
-{MADE_BY}[Service]
-Restart=on-failure
-RestartSec=1
-"""
+    return unit_file(Service=(("Restart", "on-failure"), ("RestartSec", "1")))
 
 
-def firewall() -> str:
+def firewall() -> UnitFile:
     """What Carrel adds to the operator's nftables: that ours come back when all rules were flushed.
 
     Debian's unit flushes them when it starts, is reloaded, and stops. A dependency would restart
     the rules' unit, and with it all workspaces.
     """
     again = f"-/usr/bin/systemctl --no-block reload {names.NETWORK_UNIT}"
-    return f"""\
-{MADE_BY}[Service]
-ExecStartPost={again}
-ExecReload={again}
-ExecStopPost={again}
-"""
+    moments = ("ExecStartPost", "ExecReload", "ExecStopPost")
+    return unit_file(Service=tuple((moment, again) for moment in moments))
 
 
-def network(layout: HostLayout) -> str:
+def network(layout: HostLayout) -> UnitFile:
     """The rules of what workspaces reach; a workspace does not start without them."""
-    return f"""\
-{MADE_BY}[Unit]
-Description=Carrel: what workspaces cannot reach
-Documentation=man:carrel(1)
-After=nftables.service
-Before=network-pre.target
-Wants=network-pre.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft --file {layout.network}
-ExecReload=/usr/sbin/nft --file {layout.network}
-ExecStop=/usr/sbin/nft destroy table inet carrel
-CapabilityBoundingSet=CAP_NET_ADMIN
-{CONFINED}
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
-IPAddressDeny=any
-
-[Install]
-WantedBy=multi-user.target
-"""
+    return unit_file(
+        Unit=(
+            ("Description", "Carrel: what workspaces cannot reach"),
+            MANUAL,
+            ("After", "nftables.service"),
+            ("Before", "network-pre.target"),
+            ("Wants", "network-pre.target"),
+        ),
+        Service=(
+            ("Type", "oneshot"),
+            ("RemainAfterExit", "yes"),
+            ("ExecStart", f"/usr/sbin/nft --file {layout.network}"),
+            ("ExecReload", f"/usr/sbin/nft --file {layout.network}"),
+            ("ExecStop", "/usr/sbin/nft destroy table inet carrel"),
+            ("CapabilityBoundingSet", "CAP_NET_ADMIN"),
+            *CONFINED,
+            ("RestrictAddressFamilies", "AF_NETLINK AF_UNIX"),
+            ("IPAddressDeny", "any"),
+        ),
+        Install=(AT_BOOT,),
+    )
