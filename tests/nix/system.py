@@ -136,6 +136,20 @@ class System:
             f"sh /root/switch.sh /root/generation.tar {GENERATION}", seconds=600
         ).output
 
+    def verify(self, guest: Guest) -> str:
+        """What systemd says against its units, with those of the machine's own boot around them."""
+        guest.put("/root/verify.tar", self._packed())
+        return guest.run(
+            """
+            rm -rf /root/verify && mkdir /root/verify
+            tar --extract --no-same-owner --file=/root/verify.tar --directory=/root/verify
+            cp --recursive /root/verify/files/nix /
+            cd /root/verify/files/etc/systemd/system
+            find . -maxdepth 1 '(' -name '*carrel*.service' -o -name '*carrel*.mount' ')' -print0 |
+                SYSTEMD_UNIT_PATH=$PWD: xargs --null systemd-analyze verify --man=no default.target 2>&1
+            """
+        ).output
+
     def _packed(self) -> bytes:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:

@@ -19,6 +19,7 @@ from carrel.render.engine import PATH
 from carrel.targets.nixos import declared as nixos
 from carrel.targets.waiting import until
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
+from nix.pairs import Pair
 
 NIXPKGS_GIXY = {
     "add_header_multiline", "add_header_redefinition", "alias_traversal", "host_spoofing",
@@ -91,6 +92,7 @@ def test_nginx_accepts_names_that_are_its_own_words(short_path: Path) -> None:
     assert "syntax is ok" in judge(written(desks, short_path, Ports(free_port(), free_port())))
 
 
+OWN = "/var/lib/acme/code.example.org"
 # RFC 1035, 2.3.4: 63 octets in a label, 255 in a name, of which two are not in its text.
 LONGEST = ".".join(["d" * 63, "o" * 63, "m" * 63, "n" * 24, "example", "org"])
 
@@ -105,8 +107,13 @@ LONGEST = ".".join(["d" * 63, "o" * 63, "m" * 63, "n" * 24, "example", "org"])
             f'{"z" * 24}.passwordFile = "/p";',
         ),
         ("", "".join(f'u{number}.passwordFile = "/p";' for number in range(50))),
+        (
+            f'services.code-server-multi = {{ sslCertificate = "{OWN}/fullchain.pem"; '
+            f'sslCertificateKey = "{OWN}/key.pem"; }};',
+            "dan.port = 9000;",
+        ),
     ],
-    ids=["nobody", "all suspended", "the longest names", "fifty"],
+    ids=["nobody", "all suspended", "the longest names", "fifty", "a certificate of one's own"],
 )
 def test_nginx_accepts_a_site_whoever_works_there(short_path: Path, more: str, users: str) -> None:
     other = (
@@ -117,6 +124,11 @@ def test_nginx_accepts_a_site_whoever_works_there(short_path: Path, more: str, u
     assert len(f"{'z' * 24}.{LONGEST}") == 253
     said = judge(written(desks, short_path, Ports(free_port(), free_port()), domain))
     assert "syntax is ok" in said
+
+
+def test_nginx_accepts_every_site_that_is_compared(pair: Pair, short_path: Path) -> None:
+    ports = Ports(free_port(), free_port())
+    assert "syntax is ok" in judge(written(pair.desks, short_path, ports, pair.site.domain))
 
 
 def test_the_judge_can_say_no(short_path: Path) -> None:
