@@ -17,7 +17,7 @@ from carrel.core.site import SecretFile, Site, User
 from carrel.core.workspace import Ids
 from carrel.render import host
 from nix.desks import EXAMPLE, Desks, configuration, evaluate
-from unit_text import Sections, unit
+from taken_apart import Sections, unit
 
 R = TypeVar("R", bound=Resource)
 LAYOUT = HostLayout(web_group="nginx")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from carrel.render.parse_back import Statement, statements
 from nix.pairs import LAYOUT, Pair
+from taken_apart import Statement, statements
 
 
 def _servers(text: str) -> dict[str, list[Statement]]:

@@ -10,7 +10,7 @@ from typing import Any
 from carrel.core import names
 from carrel.core.resources import OnChange, Unit
 from nix.pairs import LAYOUT, OTHERWISE, Pair
-from unit_text import Sections, unit
+from taken_apart import Sections, unit
 
 
 def _same(section: str, ours: Mapping[str, list[str]], theirs: Mapping[str, Any]) -> None:

@@ -21,13 +21,12 @@ from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
 from carrel.render import host
 from carrel.render import nixos as facts
-from carrel.render.parse_back import statements
 from carrel.targets.image_store import digest_of
 from carrel.targets.nixos import declared as nixos
 from carrel.targets.nixos.target import NixosTarget, provide_image
 from fake_server import FakeServer
 from samples import HASH
-from unit_text import unit
+from taken_apart import statements, unit
 
 OLD, NEW = "0" * 12, "1" * 12
 WORDS = ["a", "b-c", '"x ; { } #"', "~", "$v", "'q'"]

@@ -6,17 +6,15 @@ Used by render.nginx, once for all servers. A map costs nothing until a request 
 from __future__ import annotations
 
 from carrel.core import edge as rules
-from carrel.core.edge import Edge
 from carrel.render import pages
-from carrel.render.nginx_text import quoted
 
 PAGES = "/.carrel/"
 """Where our own pages are, for internal redirects only: no path of a workspace is shadowed."""
 
 
-def maps(edge: Edge) -> str:
-    """All of them, in nginx's http context."""
-    return "".join((_connection(), _origin(), _session(), _sign_in(), _pages(edge)))
+def maps(known: str = "") -> str:
+    """All of them, in nginx's http context. `known`: where those stand who are known by name."""
+    return "".join((_connection(), _origin(), _session(), _sign_in(), "\n", known, _pages()))
 
 
 def _connection() -> str:
@@ -114,10 +112,8 @@ log_format carrel_sign_in "sign-in refused: user=$carrel_user address=$remote_ad
 """
 
 
-def _pages(edge: Edge) -> str:
+def _pages() -> str:
     return f"""
-include {quoted(edge.kept)};
-
 map $uri $carrel_retry {{
     default "";
     {PAGES}unavailable.html {pages.RETRY_SECONDS};

@@ -1,6 +1,6 @@
-"""Takes rendered nginx text apart again, for a target that declares the parts itself.
+"""Takes rendered nginx and unit text apart again: what tests compare is the text that is written.
 
-Used by render.nixos_edge. Knows the syntax that render.nginx writes, and no more.
+Knows the syntax that render.nginx and render.systemd write, and no more.
 """
 
 from __future__ import annotations
@@ -64,3 +64,20 @@ def statements(text: str) -> Iterator[Statement]:
 
 def _words(pieces: list[str]) -> str:
     return " ".join("".join(pieces).split())
+
+
+Sections = dict[str, dict[str, list[str]]]
+"""Sections, keys and the values that each key is given, in their order."""
+
+
+def unit(text: str) -> Sections:
+    """The parts of a unit file; a line that ends with a backslash goes on in the next."""
+    parts: Sections = {}
+    section: dict[str, list[str]] = {}
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        if line.startswith("["):
+            section = parts.setdefault(line.strip("[]"), {})
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            section.setdefault(key, []).append(value)
+    return parts
