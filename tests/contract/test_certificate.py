@@ -12,7 +12,7 @@ import pytest
 from authority import Authority, authority
 from carrel.adapters import certificates, lego
 from carrel.adapters.lego import Wish
-from carrel.core.certificate import Facts
+from carrel.core.certificate import CertificateFacts
 from carrel.errors import ToolFailed
 from carrel.operations import certificate
 
@@ -38,7 +38,7 @@ class Office:
     def order(self) -> bool:
         return certificate.order(self.wish, self.folder, self.credentials, self.said.append)
 
-    def facts(self) -> Facts:
+    def facts(self) -> CertificateFacts:
         found = certificate.obtained(self.wish, self.folder)
         assert found is not None
         return found

@@ -5,14 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carrel.core import certificate
-from carrel.core.certificate import DAY, Facts
+from carrel.core.certificate import DAY, CertificateFacts
 
 WANTED = ("code.example.org", "*.code.example.org")
 START = 1_800_000_000.0
 
 
-def facts(days: float = 90, names: tuple[str, ...] = WANTED, *, key_fits: bool = True) -> Facts:
-    return Facts(names, START, START + days * DAY, key_fits)
+def facts(
+    days: float = 90, names: tuple[str, ...] = WANTED, *, key_fits: bool = True
+) -> CertificateFacts:
+    return CertificateFacts(names, START, START + days * DAY, key_fits)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_a_certificate_has_to_be_for_the_domain_and_everything_below_it(
     ],
 )
 def test_only_what_fits_key_names_and_clock_is_installed(
-    found: Facts, day: float, words: str
+    found: CertificateFacts, day: float, words: str
 ) -> None:
     reason = certificate.unfit(found, WANTED, START + day * DAY)
     assert words in reason
@@ -81,7 +83,7 @@ def test_no_certificate_is_a_concern() -> None:
 
 @given(st.floats(60, 1000 * DAY), st.floats(0, 1))
 def test_nobody_worries_before_the_first_attempt_to_renew(lifetime: float, share: float) -> None:
-    found = Facts(WANTED, START, START + lifetime, key_fits=True)
+    found = CertificateFacts(WANTED, START, START + lifetime, key_fits=True)
     now = START + lifetime * share
     if certificate.concern(found, WANTED, now, "") is not None:
         assert certificate.due(found, now)

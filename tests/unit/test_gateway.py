@@ -17,7 +17,7 @@ from carrel.core.prices import price
 from carrel.core.site import Ai, AiLimits, Price, Provider, User, Wire
 from carrel.gateway import request as requests
 from carrel.gateway import settings, standin, wire
-from carrel.gateway.request import Change, Unreadable, asked
+from carrel.gateway.request import Replacement, Unreadable, asked
 from carrel.gateway.usage import Kind, Meter
 from carrel.render.gateway import document
 from samples import HASH, TWO_USERS
@@ -393,7 +393,7 @@ def test_a_body_in_pieces_is_the_changed_body(data: bytes, cuts: list[tuple[int,
     changes, wanted, at = [], b"", 0
     for start, length in sorted(cuts):
         if at <= start and start + length <= len(data):
-            changes.append(Change(requests.Span(start, start + length), b"new"))
+            changes.append(Replacement(requests.Span(start, start + length), b"new"))
             wanted += data[at:start] + b"new"
             at = start + length
     wanted += data[at:]

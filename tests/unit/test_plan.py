@@ -8,7 +8,7 @@ from carrel.core import guard
 from carrel.core.plan import Change, Create, Plan, Remove, diff, keep, sentence
 from carrel.core.resources import Directory, File, Holds, Image, Service, State, Unit, key
 from carrel.core.site import Language, SecretFile, Site
-from carrel.core.workspace import Network, Placement, Reads, StoredImage, workspace
+from carrel.core.workspace import NetworkMode, Placement, Reads, StoredImage, workspace
 from carrel.errors import Refused
 from carrel.render import local
 from samples import TWO_USERS, V1, V2, desired, on_server, states, surroundings
@@ -139,7 +139,18 @@ def test_services_that_come_after_each_other_are_a_mistake() -> None:
 def test_every_file_that_a_workspace_reads_makes_it_another() -> None:
     read = tuple(Reads(f"/read/{number}", "as it was") for number in range(3))
     placement = Placement(
-        "me", None, "box", (), StoredImage("i:1"), Network.OPEN, read, (), "/s", "/a", "/p", "/ai"
+        "me",
+        None,
+        "box",
+        (),
+        StoredImage("i:1"),
+        NetworkMode.OPEN,
+        read,
+        (),
+        "/s",
+        "/a",
+        "/p",
+        "/ai",
     )
     desk = workspace(TWO_USERS, TWO_USERS.users[0], placement, V1)
     assert desk.revision() == replace(desk, after=("other",)).revision()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from carrel.core.certificate import Facts
+from carrel.core.certificate import CertificateFacts
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 365
@@ -92,7 +92,7 @@ def fits(certificate: str, key: str) -> bool:
     return private.public_key() == found.public_key()
 
 
-def facts(chain: str, key: str) -> Facts | None:
+def facts(chain: str, key: str) -> CertificateFacts | None:
     """What the first certificate in a PEM text says, with the key that belongs to it or not.
 
     None when it is no certificate.
@@ -105,7 +105,7 @@ def facts(chain: str, key: str) -> Facts | None:
         names = names_of(chain)
     except x509.ExtensionNotFound:
         names = ()
-    return Facts(
+    return CertificateFacts(
         names=names,
         begins=found.not_valid_before_utc.timestamp(),
         ends=found.not_valid_after_utc.timestamp(),

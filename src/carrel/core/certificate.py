@@ -25,7 +25,7 @@ RENEWAL_SHARE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CertificateFacts:
     """What a certificate and the private key beside it say. Times are seconds since 1970."""
 
     names: tuple[str, ...]
@@ -87,7 +87,7 @@ def covers(have: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     return all(name in known or f"*.{name.partition('.')[2]}" in known for name in wanted)
 
 
-def unfit(facts: Facts, wanted: tuple[str, ...], now: float) -> str:
+def unfit(facts: CertificateFacts, wanted: tuple[str, ...], now: float) -> str:
     """Why this certificate must not be installed; empty if it may."""
     if not facts.key_fits:
         return "the private key belongs to another certificate"
@@ -100,7 +100,7 @@ def unfit(facts: Facts, wanted: tuple[str, ...], now: float) -> str:
     return ""
 
 
-def due(facts: Facts, now: float) -> bool:
+def due(facts: CertificateFacts, now: float) -> bool:
     """Whether it is time for another one; also when the clock says that it is not valid yet."""
     return not facts.begins <= now < facts.renewal
 
@@ -117,7 +117,7 @@ class Concern:
 
 
 def concern(
-    facts: Facts | None, wanted: tuple[str, ...], now: float, remedy: str
+    facts: CertificateFacts | None, wanted: tuple[str, ...], now: float, remedy: str
 ) -> Concern | None:
     """What is wrong with the certificate that is installed, from 14 days before its end."""
     if facts is None:

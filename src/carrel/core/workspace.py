@@ -51,7 +51,7 @@ class RootDirectory:
     environment_file: str
 
 
-class Network(StrEnum):
+class NetworkMode(StrEnum):
     """Who decides what a workspace reaches."""
 
     OPEN = "whatever the account that runs it reaches"
@@ -95,7 +95,7 @@ class Placement:
     name: str
     labels: tuple[tuple[str, str], ...]
     root: StoredImage | RootDirectory
-    network: Network
+    network: NetworkMode
     reads: tuple[Reads, ...]
     after: tuple[str, ...]
     """The services or units that are started before it, by name."""
@@ -124,7 +124,7 @@ class Workspace:
     hostname: str
     labels: tuple[tuple[str, str], ...]
     root: StoredImage | RootDirectory
-    network: Network
+    network: NetworkMode
     mounts: tuple[Mount, ...]
     temporary: tuple[Temporary, ...]
     environment_files: tuple[str, ...]

@@ -32,7 +32,7 @@ from carrel.gateway.budget import Refusal
 from carrel.gateway.context import Context
 from carrel.gateway.denied import Denied
 from carrel.gateway.exchange import CLIENT_LEFT, Exchange
-from carrel.gateway.request import Asked, Change, Unreadable
+from carrel.gateway.request import Asked, Replacement, Unreadable
 from carrel.gateway.settings import Known
 from carrel.gateway.usage import Kind, Usage
 
@@ -177,7 +177,7 @@ class Admission:
         at: Upstream | None,
         person: Person,
         asked: Asked,
-    ) -> web.Response | tuple[tuple[Change, ...], upstream.Errand, Exchange]:
+    ) -> web.Response | tuple[tuple[Replacement, ...], upstream.Errand, Exchange]:
         """What goes to which provider, with its reservation; or the answer, if nothing goes."""
         # Settings may have changed while the body came.
         known = self._context.known

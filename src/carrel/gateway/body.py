@@ -18,7 +18,7 @@ from carrel.adapters.unnamed import Unnamed
 from carrel.core.site import GIB, MIB
 from carrel.gateway import request as requests
 from carrel.gateway.denied import Denied
-from carrel.gateway.request import Change, Span
+from carrel.gateway.request import Replacement, Span
 
 BODY_SECONDS = 60
 """How long a body may take; on a socket even a large one takes milliseconds."""
@@ -154,7 +154,7 @@ class Body:
             return self._pieces[0]
         return b"".join([data async for data in self._read((), self._file)])
 
-    async def outgoing(self, changes: Sequence[Change]) -> bytes | AsyncIterator[bytes]:
+    async def outgoing(self, changes: Sequence[Replacement]) -> bytes | AsyncIterator[bytes]:
         """What goes on after `changes`; the body is released once that is on its way."""
         if self._file is not None:
             return self._passing(changes, self._file)
@@ -162,14 +162,14 @@ class Body:
         self.release()
         return data
 
-    async def _passing(self, changes: Sequence[Change], file: Unnamed) -> AsyncIterator[bytes]:
+    async def _passing(self, changes: Sequence[Replacement], file: Unnamed) -> AsyncIterator[bytes]:
         try:
             async for data in self._read(changes, file):
                 yield data
         finally:
             self.release()
 
-    async def _read(self, changes: Sequence[Change], file: Unnamed) -> AsyncIterator[bytes]:
+    async def _read(self, changes: Sequence[Replacement], file: Unnamed) -> AsyncIterator[bytes]:
         for piece in requests.pieces(self.size, changes):
             if isinstance(piece, bytes):
                 yield piece

@@ -39,7 +39,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Account:
+class Spending:
     """What one person, or all together, spent and reserved in the present day and month."""
 
     day: int = 0
@@ -107,14 +107,14 @@ class Ledger:
     __slots__ = ("_accounts", "all")
 
     def __init__(self) -> None:
-        self.all = Account()
-        self._accounts: dict[str, Account] = {}
+        self.all = Spending()
+        self._accounts: dict[str, Spending] = {}
 
-    def account(self, user: str) -> Account:
+    def account(self, user: str) -> Spending:
         """The account of a person."""
         found = self._accounts.get(user)
         if found is None:
-            found = self._accounts[user] = Account()
+            found = self._accounts[user] = Spending()
         return found
 
     def restore(self, user: str, now: float, today: tuple[int, int], month: int) -> None:
@@ -194,7 +194,7 @@ class Ledger:
                     yield Budget(why, limit, used, reserved, whose)
 
 
-def _refill(account: Account, limits: AiLimits, now: float) -> int:
+def _refill(account: Spending, limits: AiLimits, now: float) -> int:
     """Seconds until a request may come; 0 if now."""
     rate = limits.requests_per_minute
     if rate is None:

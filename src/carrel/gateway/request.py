@@ -153,7 +153,7 @@ def asked(kind: Kind, body: Text) -> Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Replacement:
     """What stands instead of a part of the body."""
 
     at: Span
@@ -162,21 +162,21 @@ class Change:
 
 def outgoing(
     request: Asked, kind: Kind, model: str, *, tells_unasked: bool = False
-) -> tuple[Change, ...]:
+) -> tuple[Replacement, ...]:
     """What to change in the body for the provider, in order: nothing, but for two stated exceptions.
 
     An alias or a prefixed name becomes the provider's `model`, and a chat that streams asks for its
     usage, because nobody could count it otherwise; it must not where the provider `tells_unasked`.
     """
-    changes: list[Change] = []
+    changes: list[Replacement] = []
     if model != request.model:
-        changes.append(Change(request.model_at, json.dumps(model).encode()))
+        changes.append(Replacement(request.model_at, json.dumps(model).encode()))
     if kind is Kind.CHAT:
         changes += _unasking(request) if tells_unasked else _asking(request)
     return tuple(sorted(changes, key=lambda change: change.at.start))
 
 
-def pieces(size: int, changes: Sequence[Change]) -> Iterator[Span | bytes]:
+def pieces(size: int, changes: Sequence[Replacement]) -> Iterator[Span | bytes]:
     """What a body of `size` bytes consists of after `changes`: parts of it, and other bytes."""
     at = 0
     for change in changes:
@@ -186,12 +186,12 @@ def pieces(size: int, changes: Sequence[Change]) -> Iterator[Span | bytes]:
     yield Span(at, size)
 
 
-def size_after(size: int, changes: Sequence[Change]) -> int:
+def size_after(size: int, changes: Sequence[Replacement]) -> int:
     """How many bytes that is."""
     return size + sum(len(one.data) - (one.at.end - one.at.start) for one in changes)
 
 
-def changed(body: bytes, changes: Sequence[Change]) -> bytes:
+def changed(body: bytes, changes: Sequence[Replacement]) -> bytes:
     """`body` after `changes`."""
     if not changes:
         return body
@@ -201,17 +201,17 @@ def changed(body: bytes, changes: Sequence[Change]) -> bytes:
     )
 
 
-def _asking(request: Asked) -> list[Change]:
+def _asking(request: Asked) -> list[Replacement]:
     if not request.stream or request.asking is None:
         return []
     if request.options_at is not None:
-        return [Change(request.options_at, request.asking.encode())]
+        return [Replacement(request.options_at, request.asking.encode())]
     at = Span(request.inside, request.inside)
-    return [Change(at, f'"stream_options":{request.asking},'.encode())]
+    return [Replacement(at, f'"stream_options":{request.asking},'.encode())]
 
 
-def _unasking(request: Asked) -> list[Change]:
-    return [Change(request.options_whole, b"")] if request.options_whole else []
+def _unasking(request: Asked) -> list[Replacement]:
+    return [Replacement(request.options_whole, b"")] if request.options_whole else []
 
 
 def _maximum(values: dict[str, Any]) -> int | None:

@@ -20,7 +20,7 @@ from carrel.gateway import wire
 from carrel.gateway.body import Body
 from carrel.gateway.decoding import Decoder, Unreadable
 from carrel.gateway.exchange import Exchange
-from carrel.gateway.request import Change, size_after
+from carrel.gateway.request import Replacement, size_after
 from carrel.gateway.scrub import REPLACEMENT, Scrubber
 from carrel.gateway.unasked import Unasked
 from carrel.gateway.usage import Kind, Meter
@@ -74,7 +74,7 @@ class Outgoing:
     """A body, and what is different about it for the provider."""
 
     body: Body
-    changes: tuple[Change, ...]
+    changes: tuple[Replacement, ...]
 
 
 def client(trust: ssl.SSLContext) -> aiohttp.ClientSession:

@@ -18,7 +18,7 @@ from carrel.adapters.lego import Wish
 from carrel.adapters.process import Identity
 from carrel.core import certificate as rules
 from carrel.core import names
-from carrel.core.certificate import Facts
+from carrel.core.certificate import CertificateFacts
 from carrel.core.resources import Bundle
 from carrel.core.site import TlsMode
 from carrel.errors import CarrelError, ConfigError, NotReady, ToolFailed
@@ -56,7 +56,7 @@ def order(wish: Wish, folder: str, credentials: Mapping[str, str], say: Say) -> 
     return True
 
 
-def obtained(wish: Wish, folder: str) -> Facts | None:
+def obtained(wish: Wish, folder: str) -> CertificateFacts | None:
     """What the certificate says that was got last, if there is one."""
     chain, key = map(files.text, lego.files(folder, wish.names[0]))
     return None if chain is None or key is None else certificates.facts(chain, key)
@@ -204,7 +204,7 @@ def standing(opened: Opened) -> Standing:
     )
 
 
-def read(opened: Opened) -> Facts | None:
+def read(opened: Opened) -> CertificateFacts | None:
     """What the certificate says that nginx is told to serve."""
     served = opened.target.facts.certificate(opened.site)
     chain, key = files.text(served.chain), files.text(served.key)

@@ -18,7 +18,7 @@ SUSPENDED = "suspended"
 
 
 @dataclass(frozen=True, slots=True)
-class Workspace:
+class WorkspaceReport:
     """One user's workspace. `state`: running, starting, failed, stopped or suspended."""
 
     user: str
@@ -44,7 +44,7 @@ class Report:
     edge: str
     gateway: str
     """Empty where there is none."""
-    workspaces: tuple[Workspace, ...]
+    workspaces: tuple[WorkspaceReport, ...]
     image: str
     image_state: str
     missing_extensions: tuple[str, ...]
@@ -104,10 +104,10 @@ def report(opened: Opened) -> Report:
     )
 
 
-def _workspace(opened: Opened, user: User, now: Running) -> Workspace:
+def _workspace(opened: Opened, user: User, now: Running) -> WorkspaceReport:
     in_config = "in the configuration (hash)"
     port = opened.target.facts.port(opened.site)
-    return Workspace(
+    return WorkspaceReport(
         user=user.name,
         address=names.address(names.host(user.name, opened.site.domain), port),
         state=SUSPENDED if user.suspended else now.condition,

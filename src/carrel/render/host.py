@@ -34,7 +34,7 @@ from carrel.core.resources import (
 from carrel.core.site import SecretFile, Site, TlsMode, User
 from carrel.core.workspace import (
     Ids,
-    Network,
+    NetworkMode,
     Placement,
     Reads,
     RootDirectory,
@@ -340,7 +340,7 @@ def workspace_of(site: Site, user: User, around: Surroundings) -> Workspace:
         name=names.account(user.name),
         labels=((names.LABEL_USER, user.name),),
         root=RootDirectory(layout.root(user.name), f"{around.image_directory}/environment"),
-        network=Network.RULED,
+        network=NetworkMode.RULED,
         # Not the agent's configuration: the next agent that somebody starts reads it.
         reads=(
             Reads(layout.secrets_file(user.name), _secret(site, user, around).fingerprint),

@@ -177,7 +177,7 @@ def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
         name=layout.container(user.name),
         labels=((names.LABEL_SITE, layout.site), (names.LABEL_USER, user.name)),
         root=workspace.StoredImage(around.image.reference),
-        network=workspace.Network.OPEN,
+        network=workspace.NetworkMode.OPEN,
         # Not the agent's configuration: the next agent that somebody starts reads it.
         reads=(
             workspace.Reads(layout.secrets_file(user.name), fingerprint),

@@ -12,7 +12,7 @@ from carrel.core.headers import Transport
 from carrel.core.names import USER_NAME
 from carrel.render.nginx_desk import TOO_MUCH, Way, desk
 from carrel.render.nginx_maps import PAGES, maps
-from carrel.render.nginx_server import Location, Option, Part, Role, Server, Upstream
+from carrel.render.nginx_server import HostOption, Location, Part, Role, Server, UpstreamBlock
 from carrel.render.nginx_text import added, indented, quoted, safe
 
 MADE_BY = "# Made by Carrel; changes are overwritten.\n"
@@ -70,9 +70,9 @@ def known_desk(user: str) -> str:
     return f"\\{safe(user)} carrel_{safe(user)};"
 
 
-def upstream(user: str, edge: Edge) -> Upstream:
+def upstream(user: str, edge: Edge) -> UpstreamBlock:
     """The desk of one whom it knows."""
-    return Upstream(
+    return UpstreamBlock(
         f"carrel_{safe(user)}",
         f"unix:{edge.sockets}/{user}/editor.sock",
         f"keepalive {rules.KEPT_CONNECTIONS};\nkeepalive_timeout {rules.KEPT_SECONDS}s;\n",
@@ -125,7 +125,7 @@ def _fallback(edge: Edge) -> Iterator[Server]:
 
     Of the operator's nginx they are the default only where no other site says that it is.
     """
-    refused = (_tls(), Option("ssl_reject_handshake on;\n"), *_misdirected())
+    refused = (_tls(), HostOption("ssl_reject_handshake on;\n"), *_misdirected())
     match edge.server:
         case OwnServer():
             listen = _listen(edge, "default_server")
@@ -236,7 +236,7 @@ def _secure(edge: Edge) -> tuple[Part, ...]:
         f"ssl_certificate {quoted(edge.certificate)};\nssl_certificate_key {quoted(edge.key)};\n"
     )
     return (
-        Option(http2 + files),
+        HostOption(http2 + files),
         _tls() + added(headers.lasting(edge.transport)),
         *_pages(edge, edge.transport),
     )

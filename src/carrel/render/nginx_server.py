@@ -31,7 +31,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class HostOption:
     """Directives that stand here, and for which a host of NixOS has options."""
 
     text: str
@@ -54,7 +54,7 @@ class Location:
         return self.text + self.after
 
 
-Part = str | Option | Location
+Part = str | HostOption | Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class UpstreamBlock:
     """Who is behind a name, and how connections to it are kept."""
 
     name: str
@@ -107,7 +107,7 @@ def _text(part: Part) -> str:
     match part:
         case str():
             return part
-        case Option(text=text):
+        case HostOption(text=text):
             return text
         case Location(text=text) if not text.endswith("\n"):
             return f"{_comment(part.note)}location {part.match} {{ {text} }}\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from carrel.core.names import CODER_UID, PROJECT
-from carrel.core.workspace import Network, RootDirectory, StoredImage, Workspace
+from carrel.core.workspace import NetworkMode, RootDirectory, StoredImage, Workspace
 
 ENTRYPOINT = ("/usr/bin/tini", "--", "/opt/carrel/entrypoint")
 """What the image starts with; an unpacked root file system no longer says it."""
@@ -108,7 +108,7 @@ def _common(workspace: Workspace) -> Iterator[Option]:
 
 
 def _network(workspace: Workspace) -> Iterator[Option]:
-    if workspace.network is Network.RULED:
+    if workspace.network is NetworkMode.RULED:
         # Neither an address that stands for the host nor one for its loopback. What pasta may
         # connect to on the container's behalf is decided by the rules.
         yield Option("network", "pasta:--no-map-gw,--map-guest-addr,none")
