@@ -40,7 +40,7 @@ def quiet(_: object) -> None:
 
 
 VERBS: dict[str, Verb] = {
-    "add": lambda s: users.add(s.target, "ada", "new", quiet),
+    "add": lambda s: users.add(s.target, users.Person("ada"), "new", quiet),
     "remove": lambda s: users.remove(s.target, "ben", quiet, delete_data=False),
     "delete": lambda s: users.remove(s.target, "eve", quiet, delete_data=True),
     "passwd": lambda s: users.set_password(s.target, "dan", "other", quiet),
@@ -181,7 +181,7 @@ def test_of_two_who_add_the_same_name_one_is_refused_and_nothing_of_the_others_g
     secret = Path(users.secret_path(server.target, "ada"))
     VERBS["add"](server)
     with pytest.raises(ConfigError, match="already a user ada"):
-        users.add(server.target, "ada", None, quiet)
+        users.add(server.target, users.Person("ada"), None, quiet)
     assert secret.read_text() == "new\n"
 
 
@@ -248,7 +248,7 @@ def test_killed_anywhere_a_deletion_is_brought_to_its_end(server: FakeServer, ag
         elif again == "apply":
             server.apply()
         elif gone:
-            users.add(server.target, "eve", None, quiet)
+            users.add(server.target, users.Person("eve"), None, quiet)
         if promised or gone or again == "delete":
             assert not (server.folder / "srv/eve/workspace/work").exists(), f"before effect {lasts}"
             assert server.target.store.journal.doomed == {}

@@ -30,24 +30,30 @@ mode = "off"
 
 
 def test_adding_a_user_keeps_every_comment_and_line() -> None:
-    text = edit.add_user(TEXT, "eve", "secrets/eve")
+    text = edit.add_user(TEXT, "eve", {"password_file": "secrets/eve"})
     assert [line for line in TEXT.splitlines() if line not in text.splitlines()] == []
     assert tomllib.loads(text)["users"]["eve"] == {"password_file": "secrets/eve"}
     assert tomllib.loads(text)["users"]["dan"] == tomllib.loads(TEXT)["users"]["dan"]
 
 
 def test_the_first_user_can_be_added() -> None:
-    text = edit.add_user('domain = "a.b"\n', "dan", "secrets/dan")
+    text = edit.add_user('domain = "a.b"\n', "dan", {"password_file": "secrets/dan"})
     assert tomllib.loads(text)["users"] == {"dan": {"password_file": "secrets/dan"}}
 
 
 def test_a_user_is_added_once() -> None:
     with pytest.raises(ConfigError, match="already a user dan"):
-        edit.add_user(TEXT, "dan", "x")
+        edit.add_user(TEXT, "dan", {"password_file": "x"})
+
+
+def test_a_new_user_is_written_with_what_was_said_and_no_more() -> None:
+    said = {"password_file": "secrets/eve", "full_name": 'Eve "E" Ö', "email": ""}
+    found = tomllib.loads(edit.add_user(TEXT, "eve", said))["users"]["eve"]
+    assert found == {"password_file": "secrets/eve", "full_name": 'Eve "E" Ö'}
 
 
 def test_removing_takes_the_user_and_nothing_else() -> None:
-    text = edit.remove_user(edit.add_user(TEXT, "eve", "x"), "dan")
+    text = edit.remove_user(edit.add_user(TEXT, "eve", {"password_file": "x"}), "dan")
     assert set(tomllib.loads(text)["users"]) == {"eve"}
     assert "# keep me" in text
     assert "# the team's desks" in text

@@ -54,11 +54,15 @@ def tell_rest(done: Done) -> None:
 @user.command()
 @config_option
 @password_option
+@click.option("--full-name", default="", metavar="TEXT", help="Whose name is in their commits.")
+@click.option("--email", default="", metavar="TEXT", help="The address in their commits.")
 @click.argument("name")
-def add(file: Path, name: str, *, password_stdin: bool) -> None:
+def add(file: Path, name: str, full_name: str, email: str, *, password_stdin: bool) -> None:
     """Add a user with a new password."""
     story = console.Story()
-    done = users.add(editable(file, story.say), name, _password(stdin=password_stdin), story.step)
+    person = users.Person(name, full_name, email)
+    password = _password(stdin=password_stdin)
+    done = users.add(editable(file, story.say), person, password, story.step)
     console.note(f"Added {name}.")
     _next(done)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tomlkit
 from tomlkit import TOMLDocument
@@ -18,8 +18,8 @@ from tomlkit.items import AbstractTable, Table
 from carrel.errors import ConfigError
 
 
-def add_user(text: str, name: str, password_file: str) -> str:
-    """`text` with a table for a new user at the end."""
+def add_user(text: str, name: str, settings: Mapping[str, str]) -> str:
+    """`text` with a table for a new user at the end, with `settings` that are not empty."""
     document = _parsed(text)
     users = document.get("users")
     if users is not None and name in users:
@@ -28,7 +28,7 @@ def add_user(text: str, name: str, password_file: str) -> str:
             fix=f"for a new password: carrel user passwd {name}",
         )
     entry = tomlkit.table()
-    entry["password_file"] = password_file
+    entry.update({key: value for key, value in settings.items() if value})
     if users is None or isinstance(users, Table | OutOfOrderTableProxy):
         # At the end, after an empty line: tomlkit would squeeze it in before the next table.
         table = tomlkit.table(is_super_table=True)

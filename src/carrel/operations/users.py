@@ -39,18 +39,33 @@ class Done:
     """Where the data of a removed user still is."""
 
 
-def add(target: Target, name: str, password: str | None, told: Told) -> Done:
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a new user is called, and how they sign their work; empty: as the configuration says."""
+
+    name: str
+    full_name: str = ""
+    email: str = ""
+
+
+def add(target: Target, person: Person, password: str | None, told: Told) -> Done:
     """A new user with a new password file; `password` None makes one up.
 
     Somebody who was here before has the old password again, unless another is given.
     """
+    name = person.name
     load.check_user_name(name)
     path = secret_path(target, name)
+    settings = {
+        "password_file": f"{SECRETS}/{name}",
+        "full_name": person.full_name,
+        "email": person.email,
+    }
     with target.store.locked():
         back = files.text(os.path.realpath(path)) is not None
 
         def edited(text: str, _: Site) -> str:
-            longer = edit.add_user(text, name, f"{SECRETS}/{name}")
+            longer = edit.add_user(text, name, settings)
             if back and password is not None:
                 raise Conflict(
                     f"{name} has a password already, in {path}. Nothing was changed.",
