@@ -141,8 +141,6 @@ let
       serviceConfig = Service // {
         # Not by a message of podman's to systemd, which can come too late to be anybody's.
         Type = lib.mkForce Service.Type;
-        # Nothing is left of an earlier container: the directory that podman has it in is made anew at each start.
-        ExecStartPre = lib.mkForce [ ];
         NotifyAccess = lib.mkForce Service.NotifyAccess;
         TimeoutStartSec = lib.mkForce Service.TimeoutStartSec;
         TimeoutStopSec = lib.mkForce Service.TimeoutStopSec;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSite]:
         yield real
     finally:
         real.clean()
+
+
+@pytest.fixture
+def ordinary_umask() -> Iterator[None]:
+    """That of root's shell: what is made for others can be read by them, whoever runs the tests."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

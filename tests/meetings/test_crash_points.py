@@ -7,7 +7,6 @@ enabled starts.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -107,8 +106,8 @@ CHANGES = {
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    umask = os.umask(0o022)
+def server(monkeypatch: pytest.MonkeyPatch, ordinary_umask: None) -> Iterator[FakeServer]:
+    del ordinary_umask
     # Nothing follows a link, so each name of a long path would be opened on its own; and a server is
     # restored hundreds of times, which takes a disk four times as long as memory.
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
@@ -116,7 +115,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         for digest in (OLD, NEW):
             server.shelve(digest)
         yield server
-    os.umask(umask)
 
 
 @pytest.fixture(params=CHANGES)

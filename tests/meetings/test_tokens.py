@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +21,13 @@ from samples import HASH
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    umask = os.umask(0o022)
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordinary_umask: None) -> FakeServer:
+    del ordinary_umask
     found = FakeServer(tmp_path / "server").install(monkeypatch)
     found.shelve("0" * 12)
     configure(found, "ada", "dan")
     found.apply()
-    yield found
-    os.umask(umask)
+    return found
 
 
 def configure(server: FakeServer, *names: str, turn: int = 1) -> None:

@@ -7,7 +7,6 @@ while the other is at work, and the other comes and goes between its start and i
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -62,8 +61,8 @@ def configure(server: FakeServer, text: str) -> None:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    umask = os.umask(0o022)
+def server(monkeypatch: pytest.MonkeyPatch, ordinary_umask: None) -> Iterator[FakeServer]:
+    del ordinary_umask
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         made = FakeServer(Path(folder).resolve() / "s").install(monkeypatch)
         for digest in (OLD, NEW):
@@ -71,7 +70,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         configure(made, people(*PEOPLE) + '[ai]\nmode = "gateway"\n')
         made.apply()
         yield made
-    os.umask(umask)
     locking.wait_with(Patience())
 
 

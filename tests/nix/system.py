@@ -232,7 +232,8 @@ class System:
         environment.setdefault("PATH", PATH)
         if name in containers:
             settings |= {
-                verb: _script(containers[name], verb) for verb in ("ExecStart", "ExecStop")
+                verb: _script(containers[name], verb)
+                for verb in ("ExecStartPre", "ExecStart", "ExecStop")
             }
             ours = settings.get("ExecStopPost", [])
             kept = [line for line in ours if not line.startswith("/nix/store/post-stop")]
@@ -279,6 +280,7 @@ def _scripts(name: str, arguments: list[str]) -> Iterator[tuple[str, str]]:
     """What oci-containers has a container's unit run."""
     place = f"/run/{name}/ctr-id"
     lines = {
+        "ExecStartPre": f"podman rm -f {name} || true\nrm -f {place}",
         "ExecStart": f"exec {shlex.join(_possible(arguments))}",
         "ExecStop": f"podman stop --ignore --cidfile={place}",
         "ExecStopPost": f"podman rm -f --ignore --cidfile={place}",

@@ -14,13 +14,17 @@ from carrel.adapters import systemd
 from carrel.cli.main import carrel
 from carrel.config import load
 from carrel.core import names
-from carrel.core.resources import Form
+from carrel.core.plan import Plan
+from carrel.core.resources import File, Form, State
 from carrel.core.site import Ai, AiMode, Provider, SecretFile, Tls, TlsMode
 from carrel.errors import CarrelError, NotReady, Refused
 from carrel.operations import converge, images, site, users
 from carrel.operations.site import Opened
 from carrel.render import host
 from carrel.render import nixos as facts
+from carrel.targets import facts as facts_of
+from carrel.targets.host.backend import Host
+from carrel.targets.host.images import HostImages
 from carrel.targets.image_store import digest_of
 from carrel.targets.nixos import declared as nixos
 from carrel.targets.nixos.target import NixosTarget, provide_image
@@ -289,15 +293,35 @@ def test_the_units_follow_a_link_to_the_image_in_use(server: FakeServer) -> None
     assert names.workspace_unit("dan") in server.systemd.running
 
 
-def test_an_image_that_was_there_before_is_the_one_in_use(server: FakeServer) -> None:
+@pytest.mark.parametrize("selected", ["", "f" * 12])
+def test_an_image_that_was_there_before_is_the_one_in_use(
+    server: FakeServer, selected: str
+) -> None:
+    """Also when none was selected, or one that is gone."""
     target = declare(server)
-    Path(server.layout.images, "selected").unlink()
+    chosen = Path(server.layout.images, "selected")
+    chosen.unlink()
     wanted = digest_of(target.images.wanted(load.declared(server.config)).reference)
     server.shelve(wanted)
-    Path(server.layout.images, "selected").unlink()
+    chosen.write_text(selected)
     provide_image(target)
     assert Path(server.layout.current_image).resolve().name == wanted
     assert target.images.store.selected == wanted
+
+
+def test_building_an_image_writes_nothing_where_nix_alone_writes(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def apply(_: Host, plan: Plan, __: object) -> None:
+        made.extend(r.path for r in plan.applied_to(State()) if isinstance(r, File))
+
+    monkeypatch.setattr(Host, "apply", apply)
+    monkeypatch.setattr(HostImages, "_podman", lambda *_: None)
+    declare(server).images._builder_podman(lambda _: None)
+    assert f"{facts_of.build_layout(server.layout).engine}/containers.conf" in made
+    assert server.layout.tmpfiles not in made
 
 
 def test_an_image_that_does_not_work_is_taken_back(

@@ -1,8 +1,6 @@
 """Somebody new: what the operator says of them is in the file, or nothing has changed."""
 
-import os
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ from samples import HASH
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    umask = os.umask(0o022)
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordinary_umask: None) -> FakeServer:
+    del ordinary_umask
     found = FakeServer(tmp_path / "server").install(monkeypatch)
     found.shelve("0" * 12)
     found.config.write_text(
@@ -23,8 +21,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServ
         f'[users.dan]\npassword_hash = "{HASH}"\n'
     )
     found.apply()
-    yield found
-    os.umask(umask)
+    return found
 
 
 def test_who_comes_with_a_name_signs_with_it(server: FakeServer) -> None:

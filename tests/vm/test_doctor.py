@@ -19,9 +19,22 @@ NO_NETWORK = {"clock"}
 @pytest.fixture
 def machine(server: Server) -> Iterator[Server]:
     """A server to which the domain leads, as far as it knows."""
+    with named(server):
+        yield server
+
+
+@pytest.fixture
+def whole(emulated: Server) -> Iterator[Server]:
+    """The same with limits."""
+    with named(emulated):
+        yield emulated
+
+
+@contextlib.contextmanager
+def named(server: Server) -> Iterator[None]:
     names = f"{DOMAIN} carrel-check.{DOMAIN}"
     server.run(f"cp /etc/hosts /root/hosts; echo '127.0.0.1 {names}' >>/etc/hosts")
-    yield server
+    yield
     server.run("mv /root/hosts /etc/hosts")
 
 
@@ -60,13 +73,17 @@ def test_all_that_a_server_should_keep_is_well(machine: Server) -> None:
         assert words in well
 
 
-def test_a_limit_that_is_not_in_force_is_named(emulated: Server) -> None:
-    well = [f["what"] for f in findings(emulated) if f["verdict"] == "well"]
+def test_a_limit_that_is_not_in_force_is_named(whole: Server) -> None:
+    found = findings(whole)
+    assert {f["check"] for f in found if f["verdict"] == "ill"} == NO_NETWORK, found
+    assert [f["check"] for f in found if f["verdict"] == "skipped"] == []
+    well = [f["what"] for f in found if f["verdict"] == "well"]
     assert "the limits of dan are in force" in well
     limit = f"{CGROUP}/memory.max"
-    with broken(emulated, f"echo max >{limit}", f"echo {3 << 30} >{limit}"):
-        found = ills(emulated)
-    assert "memory.max is max" in found["limits"]
+    with broken(whole, f"echo max >{limit}", f"echo {3 << 30} >{limit}"):
+        named = ills(whole)
+    assert "memory.max is max" in named["limits"]
+    assert set(named) == {"limits"} | NO_NETWORK
 
 
 def test_a_socket_directory_that_is_open_to_all_is_named(machine: Server) -> None:

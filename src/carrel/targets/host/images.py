@@ -29,6 +29,8 @@ class HostImages:
     host: Host
     layout: HostLayout
     say: Say
+    keeps_run: bool = True
+    """Whether a boot makes the builder's directories in /run again: not where /etc is Nix's."""
 
     @property
     def store(self) -> ImageStore:
@@ -122,7 +124,13 @@ class HostImages:
         build = facts.build_layout(self.layout)
         store = self.host
         now = store.observe()
-        ground = State.of(host.builder(self.layout, build, facts.machine(build))).by_key()
+        machine = facts.machine(build)
+        needed = (
+            host.builder(self.layout, build, machine)
+            if self.keeps_run
+            else engine.foundation(build, machine)
+        )
+        ground = State.of(needed).by_key()
         rest = {k: r for k, r in now.by_key().items() if k not in ground}
         store.apply(diff(now, State.of([*rest.values(), *ground.values()])), told)
         return self._podman(build)

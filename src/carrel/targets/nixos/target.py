@@ -59,7 +59,7 @@ class NixosTarget:
     @property
     def images(self) -> HostImages:
         """Unpacked, each once, here too."""
-        return HostImages(self.store, self.layout, self.say)
+        return HostImages(self.store, self.layout, self.say, keeps_run=False)
 
     @property
     def facts(self) -> HostFacts:
@@ -165,5 +165,8 @@ def point(layout: HostLayout, images: ImageStore) -> None:
 def provide_image(target: NixosTarget) -> None:
     """Build an image if there is none yet, and lead the units to the one in use."""
     images = target.images
-    images.fetch(images.wanted(load.declared(target.config)))
+    if images.store.get(images.store.selected) is None:
+        built = images.build(load.declared(target.config), lambda _: None)
+        with target.store.locked():
+            images.store.select(digest_of(built.reference))
     point(target.layout, images.store)
