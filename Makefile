@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CARREL := $(BIN)/carrel
+PIP := $(BIN)/pip install --quiet --quiet --disable-pip-version-check
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 JUDGES := .cache/judges
 
@@ -14,10 +16,10 @@ JUDGES := .cache/judges
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
-demo: prepare env ## Two people, VS Code and an agent, at https://ada.code.localhost:8443
+demo: prepare $(RUNS) ## Two people, VS Code and an agent, at https://ada.code.localhost:8443
 	@scripts/demo $(CARREL)
 
-demo-stop: env ## Stop the demo; leaves nothing running or mounted
+demo-stop: $(RUNS) ## Stop the demo; leaves nothing running or mounted
 	@$(CARREL) down --config demo/carrel.toml
 
 demo-delete: demo-stop ## Stop the demo and delete what its users made
@@ -40,12 +42,17 @@ prepare-test: ## Also those that the tests need
 
 env: $(STAMP) ## Make the Python environment in .venv
 
-$(STAMP): requirements-dev.txt pyproject.toml
+# What `carrel` needs, and no more: somebody waits for the demo.
+$(RUNS): requirements.txt requirements-build.txt pyproject.toml
 	@echo "Making the Python environment in $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $(STAMP)
+	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMP): $(RUNS) requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
 
 check: lint types layers unit ## Lint, types, layers, unit and golden tests: a minute or two
 

@@ -131,6 +131,105 @@ def test_a_global_package_of_node_is_the_users_own(
     registry.sh(f"{remove} {NAME}")
 
 
+# -- apt -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Debian:
+    """A repository of packages of Debian's inside of ada's workspace, and nothing else to fetch from."""
+
+    site: RealSite
+
+    def sh(self, script: str, status: int | None = 0) -> str:
+        """What a script says in a terminal of ada's."""
+        return self.site.inside("ada", "bash", "-lc", f"cd /tmp; {script} 2>&1", status=status)
+
+    def package(self, name: str, files: dict[str, str], fields: str = "", script: str = "") -> None:
+        """Build a package; `script` runs when it is installed."""
+        texts = {"/DEBIAN/control": CONTROL.format(name=name, fields=fields), **files}
+        if script:
+            texts["/DEBIAN/postinst"] = f"#!/bin/sh\nset -e\n{script}\n"
+        for path, text in texts.items():
+            put = f"mkdir -p $(dirname /tmp/{name}{path}) && cat > /tmp/{name}{path}"
+            self.site.inside("ada", "sh", "-c", put, given=text)
+        self.sh(
+            f"chmod -R a+rX,u+w,g-w {name}; chmod +x {name}/DEBIAN/postinst {name}/usr/bin/*;"
+            f"mkdir -p debs; dpkg-deb --build {name} debs/"
+        )
+
+
+CONTROL = """\
+Package: {name}
+Version: 1.0
+Architecture: all
+Maintainer: Nobody <nobody@example.org>
+Description: for a test
+{fields}"""
+
+
+@pytest.fixture(scope="module")
+def debian(site: RealSite) -> Debian:
+    made = Debian(site)
+    made.package("carrel-words", {"/usr/share/carrel-words/word": "hello\n"})
+    made.package(
+        "carrel-says",
+        {"/usr/bin/carrel-says": "#!/bin/sh\ncat /usr/share/carrel-words/word; id -un; pwd\n"},
+        "Depends: carrel-words\n",
+        "useradd --system carrel-speaker; install -d -o carrel-speaker /var/lib/carrel-says",
+    )
+    # The machine that runs the tests may reach nobody.
+    only = "deb [trusted=yes] file:/tmp/debs ./"
+    index = (
+        "for f in *.deb; do dpkg-deb -f $f; echo Filename: ./$f; echo Size: $(stat -c %s $f);"
+        "echo SHA256: $(sha256sum $f | cut -d' ' -f1); echo; done >Packages"
+    )
+    made.sh(f"cd debs; {index}")
+    made.sh("apt-get --version")
+    made.sh(
+        "cd ~/.local/debian/etc/apt && rm -f sources.list.d/* && "
+        f"echo '{only}' >sources.list"
+    )
+    return made
+
+
+def test_apt_installs_for_a_user_without_root(debian: Debian) -> None:
+    said = debian.sh("sudo apt install -y carrel-says")
+    assert "Setting up carrel-says" in said, said
+    # Its data, what it needs and the account that it made are where it looks; who runs it is oneself.
+    assert debian.sh("cd ~/project && carrel-says").split() == [
+        "hello",
+        "coder",
+        "/home/coder/project",
+    ]
+    assert debian.site.inside("ada", "carrel-says").split()[0] == "hello"
+    assert (
+        debian.sh("apt-get remove -y carrel-says >/dev/null; command -v carrel-says", status=1)
+        == ""
+    )
+
+
+def test_what_the_workspace_has_is_not_replaced(debian: Debian) -> None:
+    assert debian.sh("command -v git python3 apt").split() == [
+        "/usr/bin/git",
+        "/usr/bin/python3",
+        "/opt/carrel/bin/apt",
+    ]
+
+
+def test_a_first_apt_that_was_ended_is_made_good_by_the_next(debian: Debian) -> None:
+    other = "HOME=/tmp/elsewhere"
+    debian.sh(
+        f"mkdir -p elsewhere; {other} timeout --signal=KILL 0.3 apt --version;"
+        "test ! -e elsewhere/.local/debian && test -d elsewhere/.local/debian.new"
+    )
+    assert "apt" in debian.sh(f"{other} apt --version")
+    debian.sh("test ! -e elsewhere/.local/debian.new && rm -rf elsewhere")
+
+
+def test_sudo_says_what_there_is_instead(debian: Debian) -> None:
+    assert "no administrator" in debian.sh("sudo systemctl restart ssh", status=1)
+
+
 # -- git -----------------------------------------------------------------------------------
 
 

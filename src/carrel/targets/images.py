@@ -277,6 +277,8 @@ class Builder:
             "--http-proxy=true",
             f"--file={place}/Containerfile",
             f"--tag={wanted.reference}",
+            # Two stages that wait for nothing of each other go on at the same time.
+            "--jobs=2",
             "--force-rm",
             *(["--no-cache"] if fresh else []),
             f"--build-arg=BASE={base}",

@@ -11,20 +11,6 @@ alias ls='ls --color=auto' ll='ls -lh' la='ls -lha' grep='grep --color=auto'
 # No user and host name in the prompt: they are the same for everybody and say nothing.
 PS1='\[\e[1;34m\]\w\[\e[0m\] \$ '
 
-# What every tutorial says, and what cannot work here: say what to do instead.
-sudo() {
-    echo "There is no administrator in a workspace, so there is no sudo. npm and pip install without it;" >&2
-    echo "for a system package, ask whoever runs this server to add it to the image." >&2
-    return 1
-}
-apt() {
-    case ${1:-} in
-    install | update | upgrade | remove) sudo ;;
-    *) command apt "$@" ;;
-    esac
-}
-apt-get() { apt "$@"; }
-
 . /opt/carrel/killable
 
 # Says what happened when the kernel ended something: otherwise a terminal shows "Killed", and no reason.
