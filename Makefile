@@ -54,7 +54,7 @@ $(STAMP): $(RUNS) requirements-dev.txt
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-check: lint types layers unit ## Lint, types, layers, unit and golden tests: a minute or two
+check: lint types layers unit ## Lint, types, layers, unit and golden tests: under a minute
 
 lint: env
 	@$(BIN)/ruff check .

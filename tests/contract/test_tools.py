@@ -185,10 +185,7 @@ def debian(site: RealSite) -> Debian:
     )
     made.sh(f"cd debs; {index}")
     made.sh("apt-get --version")
-    made.sh(
-        "cd ~/.local/debian/etc/apt && rm -f sources.list.d/* && "
-        f"echo '{only}' >sources.list"
-    )
+    made.sh(f"cd ~/.local/debian/etc/apt && rm -f sources.list.d/* && echo '{only}' >sources.list")
     return made
 
 

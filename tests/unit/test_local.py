@@ -8,62 +8,11 @@ from pathlib import Path
 import pytest
 
 from carrel.adapters import certificates, files, process
-from carrel.adapters.process import Identity
-from carrel.core.layout import LocalLayout
-from carrel.core.plan import Plan, Remove, Step, diff, keep, sentence
+from carrel.core.plan import Plan, Remove, diff
 from carrel.core.resources import Directory, Holds, Service, State
-from carrel.core.site import PasswordHash, SecretFile, Site, User
 from carrel.errors import ToolFailed
-from carrel.render import local as render
-from carrel.targets.local.backend import Local
-from fakes import FakePodman, FakeSupervisor
-from samples import HASH, IMAGE, V1
-
-
-class Crash(BaseException):
-    """The power goes off."""
-
-
-class Desk:
-    """A site in a temporary directory, under our own account."""
-
-    def __init__(self, folder: Path) -> None:
-        me = Identity.ours().name
-        self.folder = folder
-        self.layout = LocalLayout("site", f"{folder}/root", f"{folder}/run", me, me)
-        self.supervisor = FakeSupervisor(self.layout.supervisor_programs)
-        self.podman = FakePodman()
-        self.local = Local(
-            self.layout,
-            lambda image: self.podman.references.add(image.reference),
-            supervisor=self.supervisor,
-            podman=self.podman,
-        )
-        self.password = folder / "password"
-        self.password.write_text("open sesame\n")
-
-    def site(self, *names: str) -> Site:
-        users = [User(name, SecretFile(str(self.password))) for name in names]
-        users.append(User("hashed", PasswordHash(HASH)))
-        return Site("code.localhost", f"{self.folder}/data", tuple(users))
-
-    def wanted(self, site: Site) -> State:
-        prints = {SecretFile(str(self.password)): self.password.read_text()}
-        around = render.Surroundings(
-            self.layout, V1, IMAGE, f"{self.folder}/ca.crt", prints, "/opt/carrel/bin/python"
-        )
-        return State.of(
-            # The real check runs nginx; here the files are not at the paths nginx would accept.
-            replace(r, check=()) if isinstance(r, Service) else r
-            for r in render.state(site, around)
-        )
-
-    def converge(self, site: Site, told: Callable[[Step], None] = lambda _: None) -> list[str]:
-        with self.local.locked():
-            now = self.local.observe()
-            plan = diff(now, keep(self.wanted(site), now))
-            self.local.apply(plan, told)
-        return [sentence(step) for step in plan.steps]
+from desks import Desk
+from samples import HASH
 
 
 @pytest.fixture
@@ -126,60 +75,6 @@ def test_drift_is_found_and_mended(
     steps = desk.converge(desk.site("dan"))
     assert any(mended in step for step in steps), steps
     assert desk.converge(desk.site("dan")) == []
-
-
-def test_killed_before_any_step_it_converges_when_run_again(desk: Desk, tmp_path: Path) -> None:
-    total = len(desk.converge(desk.site("dan")))
-    for number in range(total):
-        folder = tmp_path / f"run{number}"
-        folder.mkdir()
-        again = Desk(folder)
-        left = number
-
-        def crash(_: Step) -> None:
-            nonlocal left
-            if left == 0:
-                raise Crash
-            left -= 1
-
-        with pytest.raises(Crash):
-            again.converge(again.site("dan"), crash)
-        again.converge(again.site("dan"))
-        assert again.local.observe() == again.wanted(again.site("dan"))
-
-
-def test_killed_at_any_write_it_converges_when_run_again(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = files.write
-    calls = 0
-
-    def counted(path: str, content: str, owner: Identity, mode: int) -> None:
-        nonlocal calls
-        calls += 1
-        real(path, content, owner, mode)
-
-    monkeypatch.setattr(files, "write", counted)
-    desk.converge(desk.site("dan"))
-    for number in range(0, calls, 7):
-        folder = tmp_path / f"run{number}"
-        folder.mkdir()
-        again = Desk(folder)
-        left = number
-
-        def crashing(path: str, content: str, owner: Identity, mode: int) -> None:
-            nonlocal left
-            if left == 0:
-                raise Crash
-            left -= 1
-            real(path, content, owner, mode)
-
-        monkeypatch.setattr(files, "write", crashing)
-        with pytest.raises(Crash):
-            again.converge(again.site("dan"))
-        monkeypatch.setattr(files, "write", real)
-        again.converge(again.site("dan"))
-        assert again.local.observe() == again.wanted(again.site("dan"))
 
 
 def test_a_removed_user_stops_and_keeps_the_data(desk: Desk) -> None:
