@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from carrel.adapters import accounts
 from carrel.targets.waiting import until
 from samples import HASH
 from sites import RealSite
@@ -69,6 +70,12 @@ def test_a_user_comes_and_goes_while_another_stays(desk: RealSite) -> None:
     for name in ("edge", "workspace-ada"):
         assert after[name].pid == before[name].pid
     (desk.folder / "secrets/eve").unlink()
+    log = json.loads(desk.carrel("log", "--user", "eve", "--since", "1h", "--json").stdout)
+    assert [entry["did"] for entry in log] == ["user add", "user remove"]
+    assert {entry["who"] for entry in log} == {accounts.at_the_terminal()}
+    shown = desk.carrel("log").stdout
+    assert "WHO" in shown
+    assert "apply" in shown
 
 
 def test_removing_with_the_data_deletes_it_after_a_question(desk: RealSite) -> None:

@@ -17,6 +17,7 @@ OF_BOB = (
     "/var/lib/carrel/secrets/bob.env",
     "/etc/carrel/secrets/bob",
     "/var/lib/carrel/state.json",
+    "/var/lib/carrel/log.jsonl",
     "/var/lib/carrel/tls/site.key",
     PODMAN,
 )
@@ -113,7 +114,8 @@ def test_bobs_things_are_out_of_reach_of_dans_account(private: Server) -> None:
     assert all(line.endswith("Permission denied") for line in read), said
     # Of a file one may know the name where its directory is open, and no more.
     named = {line for line in said if not line.startswith(("cat: ", "ls: "))}
-    assert named <= {"/var/lib/carrel/secrets/bob.env", "/var/lib/carrel/state.json"}, said
+    state = "/var/lib/carrel"
+    assert named <= {f"{state}/secrets/bob.env", f"{state}/state.json", f"{state}/log.jsonl"}, said
     connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     tried = f"for place in {' '.join(places)}; do python3 -c '{connect}' $place && echo in; done"
     assert "in" not in as_dan(private, f"exec 2>/dev/null; {tried}").split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from carrel.adapters.process import World
 from carrel.core.ids import Spans
 
 WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
+NOBODY_SIGNED_IN = 2**32 - 1
+
 FIRST_ID = 1_000_000
 """Well above what useradd hands out by itself (100000 to 600100000 upwards from the bottom)."""
 
@@ -28,6 +31,25 @@ def exists(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def at_the_terminal() -> str:
+    """Who is behind this process: who signed in, whatever they became since; "root" for a timer's.
+
+    The kernel remembers (proc_pid_loginuid(5)); where it does not, in a container, sudo says.
+    """
+    try:
+        signed_in = int(Path("/proc/self/loginuid").read_text())
+    except (OSError, ValueError):
+        signed_in = NOBODY_SIGNED_IN
+    if signed_in == NOBODY_SIGNED_IN:
+        if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
+            return os.environ["SUDO_USER"]
+        signed_in = os.getuid()
+    try:
+        return pwd.getpwuid(signed_in).pw_name
+    except KeyError:
+        return str(signed_in)
 
 
 def create(name: str, home: str, uid: int | None = None) -> None:

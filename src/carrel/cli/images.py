@@ -38,7 +38,7 @@ def build(file: Path, *, retry: bool, fresh: bool) -> None:
 def load(file: Path, archive: Path) -> None:
     """Keep the image that `podman save` wrote to ARCHIVE; `carrel image use` switches to it."""
     story = console.Story()
-    _describe(target_at(file, story.say).images.load(archive, story.step))
+    _describe(images.load(target_at(file, story.say), archive, story.step))
 
 
 @image.command()

@@ -25,6 +25,7 @@ MODULES = {
     "down": "sites",
     "status": "sites",
     "doctor": "checkup",
+    "log": "history",
     "logs": "sites",
     "shell": "sites",
     "tunnel": "sites",

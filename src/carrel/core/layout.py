@@ -71,6 +71,11 @@ class Layout(ABC):
         return f"{self.state}/state.json"
 
     @property
+    def log_of_changes(self) -> str:
+        """Who changed what: a list that only grows, whatever else is taken away."""
+        return f"{self.state}/log.jsonl"
+
+    @property
     def pages(self) -> str:
         """The static pages that nginx serves."""
         return f"{self.state}/pages"
@@ -206,8 +211,8 @@ class LocalLayout(Layout):
         """
         return (
             self.sites, self.lock, self.state, self.journal, self.steps, self.applied,
-            self.secret_key, self.supervisor_config, self.supervisor_programs, self.logs,
-            self.run, self.supervisor_socket,
+            self.log_of_changes, self.secret_key, self.supervisor_config, self.supervisor_programs,
+            self.logs, self.run, self.supervisor_socket,
         )  # fmt: skip
 
     @property

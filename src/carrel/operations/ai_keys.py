@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carrel.config import edit, load
+from carrel.core.audit import Did
 from carrel.core.site import Site
 from carrel.errors import ConfigError
 from carrel.operations import users
@@ -50,7 +51,11 @@ def add(target: Target, key: NewKey, told: Told) -> Done:
             load.parse(longer, target.config)
             return longer
 
-        running = change(target, Asked(edited, secrets={path: key.value}), told)
+        running = change(
+            target,
+            Asked(edited, Did.AI_KEY_ADD, about=key.provider, secrets={path: key.value}),
+            told,
+        )
     return Done(path, running=running)
 
 
@@ -63,4 +68,4 @@ def rotate(target: Target, name: str, told: Told) -> Done:
             raise ConfigError(f"There is no user {name}. Nothing was changed.")
         return edit.set_ai_token(text, name, user.ai_token + 1)
 
-    return Done(running=change(target, Asked(edited), told))
+    return Done(running=change(target, Asked(edited, Did.AI_KEY_ROTATE, name), told))

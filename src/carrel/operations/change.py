@@ -17,9 +17,10 @@ from carrel.adapters import files
 from carrel.adapters.process import Identity
 from carrel.config import load
 from carrel.core import guard
+from carrel.core.audit import Did
 from carrel.core.plan import Plan
 from carrel.core.site import Site
-from carrel.operations import converge
+from carrel.operations import audit, converge
 from carrel.operations.site import Opened
 from carrel.targets.protocol import Target, Told
 
@@ -35,11 +36,15 @@ SECRET_MODE = 0o600
 class Asked:
     """What a command was asked to do.
 
-    `stops`: the users whose workspaces may end by it. `secrets`: files to write, by path; if it comes to
-    nothing, they are as they were.
+    `did`, `user` and `about` are what the log says of it; None if that is in the log already. `stops`:
+    the users whose workspaces may end by it. `secrets`: files to write, by path; if it comes to nothing,
+    they are as they were.
     """
 
     edit: Edit
+    did: Did | None
+    user: str = ""
+    about: str = ""
     stops: frozenset[str] = NOBODY
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -63,6 +68,8 @@ def change(target: Target, asked: Asked, told: Told) -> bool:
             opened = Opened.saying(target, text) if target.runtime.active() else None
             steps = converge.prepared(opened, told) if opened else Plan()
             guard.check(steps, may_stop=asked.stops)
+            if asked.did is not None:
+                audit.record(target, asked.did, user=asked.user, about=asked.about)
             save(target, text)
         if opened is None:
             return False

@@ -9,10 +9,11 @@ from typing import TypeGuard
 
 from carrel.adapters import files
 from carrel.core import guard, names
-from carrel.core.plan import Plan, diff, keep
+from carrel.core.audit import Did
+from carrel.core.plan import Change, Plan, diff, keep
 from carrel.core.resources import Account, Directory, Holds, Resource, Service, State, Unit
 from carrel.errors import ConfigError
-from carrel.operations import applied, deleting
+from carrel.operations import applied, audit, deleting
 from carrel.operations.site import Opened
 from carrel.targets.condition import title
 from carrel.targets.protocol import Target, Told
@@ -36,6 +37,8 @@ def up(target: Target, told: Told) -> Plan:
         opened = Opened.of(target)
         steps = prepared(opened, told)
         _check(steps, opened)
+        if steps:
+            audit.record(target, Did.APPLY, about=_whose(steps))
         take(opened, steps, told)
     wait(opened)
     return steps
@@ -52,6 +55,13 @@ def take(opened: Opened, steps: Plan, told: Told) -> None:
     """Take the steps, and remember what was asked for."""
     opened.target.store.apply(steps, told)
     applied.remember(opened.target, opened.text)
+
+
+def _whose(steps: Plan) -> str:
+    """The users whose workspaces begin, change or end by it, in words."""
+    touched = (step.after if isinstance(step, Change) else step.resource for step in steps.steps)
+    whose = {names.workspace_user(r.name) for r in touched if isinstance(r, Service | Unit)}
+    return ", ".join(sorted(name for name in whose if name is not None))
 
 
 def _check(steps: Plan, opened: Opened) -> None:
@@ -94,6 +104,8 @@ def down(target: Target, told: Told) -> Plan:
             return Plan()
         now = store.observe()
         steps = diff(now, now.without_running())
+        if steps:
+            audit.record(target, Did.DOWN)
         store.apply(steps, told)
         target.runtime.rest()
     return steps
@@ -114,6 +126,7 @@ def retire(target: Target, told: Told) -> Plan:
         data = [r.path for r in now if _is_data(r)]
         steps = diff(now, State.of(r for r in now if _stays(r, data)))
         guard.check(steps, may_stop=users)
+        audit.record(target, Did.RETIRE)
         store.apply(steps, told)
         applied.forget(target)
         target.runtime.rest()
@@ -151,7 +164,9 @@ def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
     target, store = opened.target, opened.target.store
     paths = names.user_paths(opened.site.storage, user)
     doomed = frozenset({paths.home, paths.config}) if what.settings else frozenset()
+    did = Did.RESET_SETTINGS if what.settings else Did.RESET
     if target.declared is not None:
+        audit.record(target, did, user=user)
         target.declared.reset(opened.site, user, doomed)
         return
     with store.locked():
@@ -159,6 +174,7 @@ def reset(opened: Opened, user: str, what: Reset, told: Told) -> None:
         gone = [r for r in now if _goes(r, user, doomed)]
         steps = diff(now, State.of(r for r in now if r not in gone))
         guard.check(steps, may_stop=frozenset({user}), may_delete=doomed)
+        audit.record(target, did, user=user)
         store.apply(steps, told)
         if opened.fault:
             now = store.observe()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from carrel.core.audit import Did
 from carrel.errors import CarrelError, ConfigError, NotReady
-from carrel.operations import converge
+from carrel.operations import audit, converge
 from carrel.operations.site import server
 from carrel.targets.image_store import digest_of
 from carrel.targets.images import Built
@@ -16,28 +19,37 @@ def use(target: Target, built: Built, told: Told) -> None:
     If one does not start with it, all go back to the image so far, and `NotReady` says so.
     """
     unpacked = server(target)
+    digest = digest_of(built.reference)
     if target.declared is not None:
+        audit.record(target, Did.IMAGE_USE, about=digest)
         target.declared.use(built)
         return
     with target.store.locked():
         before = (unpacked.selected, unpacked.previous)
-        unpacked.select(digest_of(built.reference))
+        audit.record(target, Did.IMAGE_USE, about=digest)
+        unpacked.select(digest)
         try:
             converge.up(target, told)
         except CarrelError as error:
-            if not before[0] or before[0] == digest_of(built.reference):
+            if not before[0] or before[0] == digest:
                 raise
-            target.say(
-                f"the image {digest_of(built.reference)} does not work; going back to {before[0]}"
-            )
+            target.say(f"the image {digest} does not work; going back to {before[0]}")
             unpacked.restore(*before)
             converge.up(target, told)
             raise NotReady(
-                f"The image {digest_of(built.reference)} does not work. "
-                f"Every workspace is back on {before[0]}.",
+                f"The image {digest} does not work. Every workspace is back on {before[0]}.",
                 why=str(error),
                 fix="look at what it says, and build the image again; nothing of the users was lost",
             ) from error
+
+
+def load(target: Target, archive: Path, told: Told) -> Built:
+    """Keep an image that `podman save` or `docker save` wrote beside the others."""
+    server(target)
+    built = target.images.load(archive, told)
+    with target.store.locked():
+        audit.record(target, Did.IMAGE_LOAD, about=digest_of(built.reference))
+    return built
 
 
 def rollback(target: Target, told: Told) -> Built:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from carrel.adapters import files
 from carrel.config import edit, load, secrets
 from carrel.core import guard, names
+from carrel.core.audit import Did
 from carrel.core.plan import diff
 from carrel.core.resources import (
     Resource,
@@ -18,7 +19,7 @@ from carrel.core.resources import (
 )
 from carrel.core.site import Password, PasswordHash, SecretFile, Site
 from carrel.errors import ConfigError, Conflict
-from carrel.operations import converge, deleting
+from carrel.operations import audit, converge, deleting
 from carrel.operations.change import NOBODY, Asked, change, save, unchanged
 from carrel.operations.site import Opened
 from carrel.targets.protocol import Target, Told
@@ -75,7 +76,7 @@ def add(target: Target, person: Person, password: str | None, told: Told) -> Don
             return longer
 
         new = {} if back else {path: password or secrets.new_password()}
-        running = change(target, Asked(edited, secrets=new), told)
+        running = change(target, Asked(edited, Did.USER_ADD, name, secrets=new), told)
     return Done(path, running=running)
 
 
@@ -93,7 +94,7 @@ def set_password(target: Target, name: str, password: str | None, told: Told) ->
             return edit.set_password_file(text, name, f"{SECRETS}/{name}")
 
         new = {path: password or secrets.new_password()}
-        running = change(target, Asked(edited, secrets=new), told)
+        running = change(target, Asked(edited, Did.USER_PASSWORD, name, secrets=new), told)
     return Done(path, running=running)
 
 
@@ -112,6 +113,7 @@ def end_sessions(target: Target, name: str, told: Told) -> Done:
                 "does. Nothing was changed.",
                 fix=f"give a new one with `carrel user passwd {name}`: that ends them too",
             )
+        audit.record(target, Did.USER_LOGOUT, user=name)
         if target.declared is not None:
             target.declared.end_sessions(opened.site, name)
             return Done(running=True)
@@ -120,7 +122,7 @@ def end_sessions(target: Target, name: str, told: Told) -> Done:
         steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))
         guard.check(steps, may_stop=frozenset({name}))
         store.apply(steps, told)
-        return Done(running=change(target, Asked(unchanged), told))
+        return Done(running=change(target, Asked(unchanged, None), told))
 
 
 def _is_hash(password: Password) -> bool:
@@ -150,7 +152,8 @@ def suspend(target: Target, name: str, told: Told, *, suspended: bool) -> Done:
         return edit.set_suspended(text, name, suspended=suspended)
 
     stops = frozenset({name}) if suspended else NOBODY
-    return Done(running=change(target, Asked(edited, stops), told))
+    did = Did.USER_SUSPEND if suspended else Did.USER_RESUME
+    return Done(running=change(target, Asked(edited, did, name, stops=stops), told))
 
 
 def remove(target: Target, name: str, told: Told, *, delete_data: bool) -> Done:
@@ -169,17 +172,23 @@ def remove(target: Target, name: str, told: Told, *, delete_data: bool) -> Done:
                 f"There is no user {name}. Nothing was changed.", fix=f"users here: {known}"
             )
         if not delete_data:
-            shorter = Asked(lambda text, _: edit.remove_user(text, name), frozenset({name}))
+            shorter = Asked(
+                lambda text, _: edit.remove_user(text, name),
+                Did.USER_REMOVE,
+                name,
+                stops=frozenset({name}),
+            )
             return Done(running=change(target, shorter, told), kept=data)
         text = load.read(target.config)
         if there:
             text = edit.remove_user(text, name)
         _guard(target, text, name, told)
+        audit.record(target, Did.USER_DELETE, user=name)
         target.store.journal.doom(name, target.store.journal.doomed.get(name, data))
         save(target, text)
         deleting.delete(target, name, target.store.journal.doomed[name], told)
         files.remove_file(secret_path(target, name))
-        running = change(target, Asked(unchanged, frozenset({name})), told)
+        running = change(target, Asked(unchanged, None, stops=frozenset({name})), told)
     return Done(running=running)
 
 
