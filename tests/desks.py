@@ -42,7 +42,7 @@ class Desk:
 
     def wanted(self, site: Site) -> State:
         prints = {SecretFile(str(self.password)): self.password.read_text()}
-        around = render.Surroundings(
+        around = render.LocalSurroundings(
             self.layout, V1, IMAGE, f"{self.folder}/ca.crt", prints, "/opt/carrel/bin/python"
         )
         return State.of(

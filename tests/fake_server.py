@@ -213,5 +213,5 @@ class Saved:
     memory: dict[str, Any]
 
 
-RANDOM = re.compile(r"/tls/|/ca\.crt$|/lock$|fingerprint\.key$|/\.[^/]*\.[0-9a-f]{8}$")
-"""Files whose content is made anew each time, and what a power cut leaves of a write."""
+RANDOM = re.compile(r"/tls/|/ca\.crt$|/lock$|/log\.jsonl$|fingerprint\.key$|/\.[^/]*\.[0-9a-f]{8}$")
+"""Files made anew each time, one that tells of the way, and what a power cut leaves of a write."""

@@ -82,9 +82,9 @@ V2 = Machine(
 )
 
 
-def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.Surroundings:
+def surroundings(machine: Machine = V1, layout: LocalLayout = LAYOUT) -> local.LocalSurroundings:
     """Everything besides the configuration, the same every time."""
-    return local.Surroundings(
+    return local.LocalSurroundings(
         layout=layout,
         machine=machine,
         image=IMAGE,
@@ -126,7 +126,7 @@ def on_server(site: Site = GATEWAY_SITE, authorities: str = AUTHORITIES) -> Stat
     """The State of a site on a server."""
     layout = HostLayout()
     users = [*(user.name for user in site.users), "gateway"]
-    around = host.Surroundings(
+    around = host.HostSurroundings(
         layout=layout,
         machine=replace(V2, ipv6=True, open_files=65536, cgroup_manager="cgroupfs"),
         image=IMAGE,

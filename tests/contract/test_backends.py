@@ -45,7 +45,7 @@ class World:
     def state(self, *users: str) -> State:
         password = SecretFile(f"{self.folder}/password")
         site = Site("a.localhost", f"{self.folder}/data", tuple(User(u, password) for u in users))
-        around = render.Surroundings(
+        around = render.LocalSurroundings(
             self.layout, V1, IMAGE, f"{self.folder}/ca.crt", {password: "print"}, "python3"
         )
         # Without data, which no plan removes, and without nginx's own check of files.

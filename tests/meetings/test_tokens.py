@@ -56,12 +56,12 @@ def by_hand_and_back(server: FakeServer) -> None:
 
 def by_command_and_back(server: FakeServer) -> None:
     users.remove(server.target, "dan", quiet, delete_data=False)
-    users.add(server.target, users.Person("dan"), None, quiet)
+    users.add(server.target, users.Newcomer("dan"), None, quiet)
 
 
 def with_data_and_back(server: FakeServer) -> None:
     users.remove(server.target, "dan", quiet, delete_data=True)
-    users.add(server.target, users.Person("dan"), None, quiet)
+    users.add(server.target, users.Newcomer("dan"), None, quiet)
 
 
 def whole_site_and_back(server: FakeServer) -> None:

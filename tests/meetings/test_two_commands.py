@@ -20,7 +20,7 @@ from carrel.adapters.locking import Patience
 from carrel.errors import CarrelError, ConfigError, Missing, NotReady, Refused
 from carrel.operations import ai_keys, converge, images, users
 from carrel.operations.ai_keys import NewKey
-from carrel.operations.site import Kind, Opened
+from carrel.operations.site import Opened, TargetKind
 from carrel.targets.record import dump
 from carrel.targets.waiting import until
 from fake_effects import Crash
@@ -39,7 +39,7 @@ def quiet(_: object) -> None:
 
 
 VERBS: dict[str, Verb] = {
-    "add": lambda s: users.add(s.target, users.Person("ada"), "new", quiet),
+    "add": lambda s: users.add(s.target, users.Newcomer("ada"), "new", quiet),
     "remove": lambda s: users.remove(s.target, "ben", quiet, delete_data=False),
     "delete": lambda s: users.remove(s.target, "eve", quiet, delete_data=True),
     "passwd": lambda s: users.set_password(s.target, "dan", "other", quiet),
@@ -179,7 +179,7 @@ def test_of_two_who_add_the_same_name_one_is_refused_and_nothing_of_the_others_g
     secret = Path(users.secret_path(server.target, "ada"))
     VERBS["add"](server)
     with pytest.raises(ConfigError, match="already a user ada"):
-        users.add(server.target, users.Person("ada"), None, quiet)
+        users.add(server.target, users.Newcomer("ada"), None, quiet)
     assert secret.read_text() == "new\n"
 
 
@@ -246,7 +246,7 @@ def test_killed_anywhere_a_deletion_is_brought_to_its_end(server: FakeServer, ag
         elif again == "apply":
             server.apply()
         elif gone:
-            users.add(server.target, users.Person("eve"), None, quiet)
+            users.add(server.target, users.Newcomer("eve"), None, quiet)
         if promised or gone or again == "delete":
             assert not (server.folder / "srv/eve/workspace/work").exists(), f"before effect {lasts}"
             assert server.target.store.journal.doomed == {}
@@ -280,7 +280,7 @@ def test_while_the_file_has_a_fault_what_was_applied_last_can_be_looked_at_and_r
     before = server.world()
     server.config.write_text(FAULTS[fault](server.config.read_text()))
     monkeypatch.setattr("carrel.operations.site.target_at", lambda *_: server.target)
-    opened = Opened.to_read(server.config, server.said.append, Kind.HOST)
+    opened = Opened.to_read(server.config, server.said.append, TargetKind.HOST)
     assert [user.name for user in opened.site.users] == list(PEOPLE)
     assert "what was applied last" in server.said[-1]
     assert opened.fault

@@ -135,7 +135,7 @@ class Pair:
         return include.content.replace(LAYOUT.pages, "/nix/store/carrel-pages")
 
 
-def _surroundings(desks: Desks, site: Site) -> host.Surroundings:
+def _surroundings(desks: Desks, site: Site) -> host.HostSurroundings:
     accounts = desks.found["users"]["users"]
     found = {user.name: accounts[names.account(user.name)] for user in site.users}
     ids = {u: Ids(a["uid"], a["subUidRanges"][0]["startUid"]) for u, a in found.items()}
@@ -146,7 +146,7 @@ def _surroundings(desks: Desks, site: Site) -> host.Surroundings:
         *(provider.api_key for provider in site.ai.providers),
         SecretFile(LAYOUT.secret_key),
     )
-    return host.Surroundings(
+    return host.HostSurroundings(
         layout=LAYOUT,
         machine=server_machine(ipv6=True, nginx=NIXOS_NGINX),
         image=Image(names.image_reference("0123456789ab"), "", (), ()),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from carrel.adapters import accounts, files
 from carrel.cli.history import moment
-from carrel.core.audit import Did, Entry, entries
+from carrel.core.audit import Did, Event, entries
 from carrel.errors import DiskFull
 from carrel.operations import ai_keys, audit, converge, images, users
 from carrel.operations.converge import Reset
@@ -58,7 +58,7 @@ def used(server: FakeServer) -> None:
 
 
 VERBS: dict[Did, tuple[Verb, str, str]] = {
-    Did.USER_ADD: (lambda s: users.add(s.target, users.Person("bob"), None, quiet), "bob", ""),
+    Did.USER_ADD: (lambda s: users.add(s.target, users.Newcomer("bob"), None, quiet), "bob", ""),
     Did.USER_PASSWORD: (lambda s: users.set_password(s.target, "dan", None, quiet), "dan", ""),
     Did.USER_LOGOUT: (lambda s: users.end_sessions(s.target, "dan", quiet), "dan", ""),
     Did.USER_SUSPEND: (lambda s: users.suspend(s.target, "dan", quiet, suspended=True), "dan", ""),
@@ -79,7 +79,7 @@ VERBS: dict[Did, tuple[Verb, str, str]] = {
 }
 
 
-def since(server: FakeServer, before: int) -> list[Entry]:
+def since(server: FakeServer, before: int) -> list[Event]:
     return audit.read(server.target)[before:]
 
 
@@ -153,14 +153,14 @@ def test_where_nothing_can_be_written_down_nothing_is_done(
 texts = st.text(max_size=40)
 
 
-@given(st.lists(st.builds(Entry, st.floats(0, 1e11), texts, texts, texts, texts), max_size=5))
-def test_what_is_kept_is_read_back(kept: list[Entry]) -> None:
+@given(st.lists(st.builds(Event, st.floats(0, 1e11), texts, texts, texts, texts), max_size=5))
+def test_what_is_kept_is_read_back(kept: list[Event]) -> None:
     assert list(entries("".join(entry.line for entry in kept))) == kept
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_a_damaged_line_hides_no_other(before: str, after: str) -> None:
-    whole = Entry(1.0, "sam", Did.APPLY)
+    whole = Event(1.0, "sam", Did.APPLY)
     assert whole in list(entries(f"{before}\n{whole.line}{after}"))
 
 
@@ -183,9 +183,9 @@ def test_the_log_is_read_by_user_and_by_time(
     server: FakeServer, user: str, since: float, shown: set[str]
 ) -> None:
     said = [
-        Entry(1e9, "sam", "old", "dan"),
-        Entry(2e9, "sam", "new", "eve"),
-        Entry(3e9, "sam", Did.APPLY, about="dan, eve"),
+        Event(1e9, "sam", "old", "dan"),
+        Event(2e9, "sam", "new", "eve"),
+        Event(3e9, "sam", Did.APPLY, about="dan, eve"),
     ]
     Path(server.layout.log_of_changes).write_text("".join(entry.line for entry in said))
     found = audit.read(server.target, user=user, since=since)

@@ -105,8 +105,8 @@ def test_a_password_that_carrel_keeps_is_in_a_file_of_its_own(
     layout = LocalLayout("s", f"{folder}/lib", f"{folder}/run", me, me)
     place = LocalTarget(file, layout, lambda _: None)
     users.set_password(place, "dan", HASH, lambda _: None)
-    users.add(place, users.Person("eve"), HASH, lambda _: None)
-    users.add(place, users.Person("kim"), None, lambda _: None)
+    users.add(place, users.Newcomer("eve"), HASH, lambda _: None)
+    users.add(place, users.Newcomer("kim"), None, lambda _: None)
     assert HASH not in file.read_text()
     people = tomllib.loads(file.read_text())["users"]
     for name in ("dan", "eve", "kim"):

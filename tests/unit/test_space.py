@@ -225,12 +225,12 @@ def test_a_build_for_which_there_is_no_room_does_not_begin(tmp_path: Path) -> No
     folder = str(tmp_path / "images")
     builder = Builder(FakePodman(), Workshop(folder, Identity.ours(), folder), lambda _: None)
     files.make_directory(folder, Identity.ours(), 0o755)
-    needed = space.Room.around(folder).size + 1
+    needed = space.FreeSpace.around(folder).size + 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "ROOM", needed)
         with pytest.raises(DiskFull, match="too full to build") as caught:
             builder.build(IMAGE)
-    assert space.Room.around(folder).mounted in caught.value.what
+    assert space.FreeSpace.around(folder).mounted in caught.value.what
 
 
 def test_when_there_is_room_again_the_same_command_goes_on(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrel.gateway.decoding import PIECE, Decoder, Unreadable
+from carrel.gateway.decoding import PIECE, Decoder, Undecodable
 from carrel.gateway.unasked import LONGEST, Unasked
 
 Event = Mapping[str, object]
@@ -87,5 +87,5 @@ def test_a_bomb_goes_off_in_small_pieces() -> None:
 
 @pytest.mark.parametrize(("encoding", "data"), [("br", b""), ("gzip", b"no gzip"), ("zstd", b"")])
 def test_what_cannot_be_opened_is_refused(encoding: str, data: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(Undecodable):
         opened(encoding, data, 100)

@@ -141,7 +141,7 @@ class Divided:
             "code.localhost", f"{self.folder}/data", (User("dan", SecretFile(str(self.password))),)
         )
         prints = {SecretFile(str(self.password)): "1"}
-        around = render.Surroundings(
+        around = render.LocalSurroundings(
             self.layout, V1, IMAGE, f"{self.folder}/ca.crt", prints, "python"
         )
         wanted = State.of(
@@ -201,8 +201,8 @@ def test_what_somebody_else_could_have_made_is_refused_and_stays(
     divided: Divided, damage: str
 ) -> None:
     divided.converge()
-    files.write(divided.layout.steps, "", Identity.ours(), 0o600)
-    files.write(divided.layout.applied, "", Identity.ours(), 0o600)
+    for made in (divided.layout.steps, divided.layout.applied, divided.layout.log_of_changes):
+        files.write(made, "", Identity.ours(), 0o600)
     secret_key(divided.layout.secret_key, Identity.ours())
     files.write(divided.layout.supervisor_socket, "", Identity.ours(), 0o600)
     account = Identity.of("nobody")

@@ -25,7 +25,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordinary_umask: None
 
 
 def test_who_comes_with_a_name_signs_with_it(server: FakeServer) -> None:
-    eve = users.Person("eve", "Eve Ö. d'Or", "eve@example.net")
+    eve = users.Newcomer("eve", "Eve Ö. d'Or", "eve@example.net")
     users.add(server.target, eve, None, lambda _: None)
     found = tomllib.loads(server.config.read_text())["users"]["eve"]
     assert (found["full_name"], found["email"]) == (eve.full_name, eve.email)
@@ -36,10 +36,10 @@ def test_who_comes_with_a_name_signs_with_it(server: FakeServer) -> None:
 
 @pytest.mark.parametrize(
     "eve",
-    [users.Person("eve", "Eve\nDor"), users.Person("eve", email="eve"), users.Person("Eve")],
+    [users.Newcomer("eve", "Eve\nDor"), users.Newcomer("eve", email="eve"), users.Newcomer("Eve")],
     ids=["a name of two lines", "no address", "no user's name"],
 )
-def test_what_cannot_be_said_changes_nothing(server: FakeServer, eve: users.Person) -> None:
+def test_what_cannot_be_said_changes_nothing(server: FakeServer, eve: users.Newcomer) -> None:
     before = server.config.read_text()
     with pytest.raises(ConfigError):
         users.add(server.target, eve, None, lambda _: None)

@@ -32,7 +32,7 @@ GB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FreeSpace:
     """A file system: where it is mounted, what is mounted there, and what is free in it."""
 
     mounted: str
@@ -43,7 +43,7 @@ class Room:
     """How many files it can still hold; None if it does not count them."""
 
     @staticmethod
-    def around(path: str) -> Room:
+    def around(path: str) -> FreeSpace:
         """The file system that holds `path`, or would."""
         place = Path(os.path.realpath(path))
         while not place.exists():
@@ -51,7 +51,7 @@ class Room:
         found = os.statvfs(place)
         while not os.path.ismount(place):
             place = place.parent
-        return Room(
+        return FreeSpace(
             mounted=str(place),
             source=_source(str(place)),
             free=found.f_bavail * found.f_frsize,
@@ -75,7 +75,7 @@ def _source(mounted: str) -> str:
 
 def full(path: str, *, quota: bool = False) -> DiskFull:
     """The error for a file that could not be written; `quota`: the account may have no more."""
-    return _error(Room.around(path), path, quota=quota)
+    return _error(FreeSpace.around(path), path, quota=quota)
 
 
 def told(error: BaseException) -> DiskFull | None:
@@ -105,12 +105,12 @@ def said(lines: Iterable[str], places: Iterable[str]) -> DiskFull | None:
             path = next(iter(PATH.findall(line)), "")
             # What a container calls a path is somewhere else here.
             known = path and Path(path).parent.exists()
-            room = Room.around(path) if known else _fullest((*places, *COMMON))
+            room = FreeSpace.around(path) if known else _fullest((*places, *COMMON))
             return _error(room, path, quota="quota" in line.lower())
     return None
 
 
-def _error(room: Room, path: str, *, quota: bool) -> DiskFull:
+def _error(room: FreeSpace, path: str, *, quota: bool) -> DiskFull:
     figures = f"{room.free / GB:.2f} of {room.size / GB:.2f} GB are free"
     if quota:
         why = f"the account may use no more of it; {figures}"
@@ -152,7 +152,7 @@ def _sqlite_full(error: Exception) -> bool:
     return code == sqlite.SQLITE_FULL or WORDS.search(str(error)) is not None
 
 
-def _fullest(places: Iterable[str]) -> Room:
+def _fullest(places: Iterable[str]) -> FreeSpace:
     """Of the file systems of these places, the one in which least is free."""
-    rooms = [Room.around(place) for place in dict.fromkeys(places) if place.startswith("/")]
+    rooms = [FreeSpace.around(place) for place in dict.fromkeys(places) if place.startswith("/")]
     return min(rooms, key=lambda room: (not room.used_up, room.free))

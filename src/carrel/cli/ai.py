@@ -15,8 +15,8 @@ from carrel.cli.options import config_option, json_option, target_option
 from carrel.config import load
 from carrel.core.prices import NANO, dollars
 from carrel.operations import ai as verbs
-from carrel.operations.ai import Standing
-from carrel.operations.site import Kind, target_at
+from carrel.operations.ai import SpendingReport
+from carrel.operations.site import TargetKind, target_at
 
 BAR = 24
 """Columns of the longest bar."""
@@ -49,7 +49,7 @@ ai.add_command(key)
 @json_option
 def usage(
     file: Path,
-    target: Kind | None,
+    target: TargetKind | None,
     user: str | None,
     by: str,
     since: datetime.datetime | None,
@@ -102,7 +102,7 @@ def _remarks(found: tuple[Sum, ...]) -> None:
 @config_option
 @target_option
 @json_option
-def budget(file: Path, target: Kind | None, *, as_json: bool) -> None:
+def budget(file: Path, target: TargetKind | None, *, as_json: bool) -> None:
     """Show what everybody has left today and this month (UTC)."""
     site = load.load(file)
     found = verbs.budget(target_at(file, console.note, target), site)
@@ -130,7 +130,7 @@ def _amount(left: int | None, limit: int | None) -> str:
     return "no limit" if left is None or limit is None else f"{dollars(left)} of {dollars(limit)}"
 
 
-def _standing(one: Standing) -> dict[str, object]:
+def _standing(one: SpendingReport) -> dict[str, object]:
     def money(nano: int | None) -> float | None:
         return None if nano is None else nano / NANO
 

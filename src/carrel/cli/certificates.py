@@ -13,7 +13,7 @@ from carrel.cli import console
 from carrel.cli.options import config_option, json_option
 from carrel.errors import NotReady
 from carrel.operations import certificate as verbs
-from carrel.operations.certificate import Standing
+from carrel.operations.certificate import CertificateReport
 from carrel.operations.site import Opened, editable
 
 
@@ -49,7 +49,7 @@ def renew(file: Path) -> None:
     console.result(line(verbs.standing(opened)))
 
 
-def line(found: Standing) -> str:
+def line(found: CertificateReport) -> str:
     """One line about a certificate."""
     if found.ends is None:
         return f"{found.source}: none"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from carrel.errors import Refused
-from carrel.operations.site import Kind, config_path
+from carrel.operations.site import TargetKind, config_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,8 +29,8 @@ def target_option(function: F) -> F:
     """--target; the command gets a Target or None as `target`."""
     return click.option(
         "--target",
-        type=click.Choice([target.value for target in Kind]),
-        callback=lambda _context, _parameter, value: None if value is None else Kind(value),
+        type=click.Choice([target.value for target in TargetKind]),
+        callback=lambda _context, _parameter, value: None if value is None else TargetKind(value),
         help="Default: host for a configuration in /etc/carrel, local for any other.",
     )(function)
 

@@ -16,7 +16,7 @@ from carrel.config import load
 from carrel.config.exposure import exposed
 from carrel.config.template import example, network, server_example
 from carrel.errors import Conflict
-from carrel.operations.site import Kind
+from carrel.operations.site import TargetKind
 
 
 @click.command()
@@ -27,7 +27,9 @@ from carrel.operations.site import Kind
 @click.option("--print", "only_print", is_flag=True, help="Print it instead of writing a file.")
 def init(file: Path, storage: str | None, *, only_print: bool) -> None:
     """Write a commented configuration to start from."""
-    make, begin = (server_example, "apply") if Kind.of(file) is Kind.HOST else (example, "up")
+    make, begin = (
+        (server_example, "apply") if TargetKind.of(file) is TargetKind.HOST else (example, "up")
+    )
     out = network(os.environ)
     text = make(storage=storage, network=out) if storage else make(network=out)
     if only_print:

@@ -15,8 +15,8 @@ from carrel.core.site import MIB
 from carrel.errors import CarrelError, ConfigError, NotReady
 from carrel.operations import converge, inside
 from carrel.operations.report import Report, nginx_files, report
-from carrel.operations.site import Kind, Opened, editable, server, target_at
-from carrel.targets.condition import Usage
+from carrel.operations.site import Opened, TargetKind, editable, server, target_at
+from carrel.targets.condition import ResourceUsage
 from carrel.targets.tree import Tree
 
 
@@ -25,7 +25,7 @@ from carrel.targets.tree import Tree
 @target_option
 @json_option
 @click.option("--show", type=click.Choice(["nginx"]), help="Print what nginx will read, instead.")
-def plan(file: Path, target: Kind | None, *, as_json: bool, show: str | None) -> None:
+def plan(file: Path, target: TargetKind | None, *, as_json: bool, show: str | None) -> None:
     """Show what `up` (local mode) or `apply` (a server) would do. Changes nothing."""
     opened = Opened.at(file, console.note, target)
     if show is not None:
@@ -59,7 +59,7 @@ def render(file: Path, target: str, out: Path) -> None:
 def up(file: Path) -> None:
     """Start the site in local mode, and wait until every workspace answers."""
     story = console.Story()
-    where = target_at(file, story.say, Kind.LOCAL)
+    where = target_at(file, story.say, TargetKind.LOCAL)
     converge.up(where, story.step)
     opened = Opened.of(where)
     _show(report(opened))
@@ -71,7 +71,7 @@ def up(file: Path) -> None:
 def apply(file: Path) -> None:
     """Make this server what the configuration says. Twice in a row: nothing to do."""
     story = console.Story()
-    where = target_at(file, story.say, Kind.HOST)
+    where = target_at(file, story.say, TargetKind.HOST)
     done = Progress(story)
     try:
         steps = converge.up(where, done)
@@ -115,7 +115,7 @@ class Progress:
 @target_option
 @yes_option
 @click.option("--remove", is_flag=True, help="Also remove all that Carrel made, but users' data.")
-def down(file: Path, target: Kind | None, *, remove: bool, yes: bool) -> None:
+def down(file: Path, target: TargetKind | None, *, remove: bool, yes: bool) -> None:
     """Stop the site. Work, settings and the image stay."""
     story = console.Story()
     where = editable(file, story.say, target)
@@ -179,7 +179,7 @@ def _show(found: Report) -> None:
 USAGE = ("MEMORY", "CPU TIME", "TASKS", "UP")
 
 
-def _usage(usage: Usage | None) -> tuple[str, ...]:
+def _usage(usage: ResourceUsage | None) -> tuple[str, ...]:
     if usage is None:
         return ("", "", "", "")
     return (

@@ -60,7 +60,7 @@ def tell_rest(done: Done) -> None:
 def add(file: Path, name: str, full_name: str, email: str, *, password_stdin: bool) -> None:
     """Add a user with a new password."""
     story = console.Story()
-    person = users.Person(name, full_name, email)
+    person = users.Newcomer(name, full_name, email)
     password = _password(stdin=password_stdin)
     done = users.add(editable(file, story.say), person, password, story.step)
     console.note(f"Added {name}.")

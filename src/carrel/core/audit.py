@@ -36,7 +36,7 @@ class Did(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Event:
     """One thing that was done.
 
     `at` is in seconds since 1970, UTC; `who` did it; `user` is whom it was done to, if to one person;
@@ -60,7 +60,7 @@ class Entry:
         return json.dumps({key: value for key, value in asdict(self).items() if value != ""}) + "\n"
 
 
-def entries(text: str) -> Iterator[Entry]:
+def entries(text: str) -> Iterator[Event]:
     """What was kept, the oldest first.
 
     A line that says nothing, such as one that a power cut left in its middle, is passed over: it must
@@ -74,4 +74,4 @@ def entries(text: str) -> Iterator[Entry]:
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
             continue
         if 0 <= at < END_OF_TIME:
-            yield Entry(at, *others)
+            yield Event(at, *others)

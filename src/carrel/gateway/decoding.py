@@ -15,7 +15,7 @@ _EITHER = zlib.MAX_WBITS | 32
 """The format, gzip or zlib, is told by the data (zlib.h, inflateInit2)."""
 
 
-class Unreadable(ValueError):
+class Undecodable(ValueError):
     """What came is not what its header says, or is packed in a way that nobody asked for."""
 
 
@@ -25,12 +25,12 @@ class Decoder:
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         if name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise Unreadable("the answer is packed in a way that was not asked for")
+            raise Undecodable("the answer is packed in a way that was not asked for")
         self.packed = name not in ("", "identity")
         self._inflate = zlib.decompressobj(_EITHER)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What `data` holds. Raises `Unreadable`."""
+        """What `data` holds. Raises `Undecodable`."""
         if not self.packed:
             yield data
             return
@@ -43,4 +43,4 @@ class Decoder:
                     data = self._inflate.unused_data
                     self._inflate = zlib.decompressobj(_EITHER)
         except zlib.error as error:
-            raise Unreadable("the answer is packed, and damaged") from error
+            raise Undecodable("the answer is packed, and damaged") from error

@@ -18,7 +18,7 @@ from carrel.core.gateway import Upstream
 from carrel.core.site import Wire
 from carrel.gateway import wire
 from carrel.gateway.body import Body
-from carrel.gateway.decoding import Decoder, Unreadable
+from carrel.gateway.decoding import Decoder, Undecodable
 from carrel.gateway.exchange import Exchange
 from carrel.gateway.request import Replacement, size_after
 from carrel.gateway.scrub import REPLACEMENT, Scrubber
@@ -258,7 +258,7 @@ class _Passing:
         await response.prepare(self._request)
         try:
             await self._pieces(response)
-        except (aiohttp.ClientError, ConnectionError, TimeoutError, Unreadable) as error:
+        except (aiohttp.ClientError, ConnectionError, TimeoutError, Undecodable) as error:
             await self._cut(response, error)
             return response
         self._meter.end()

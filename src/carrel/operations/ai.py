@@ -17,7 +17,7 @@ from carrel.targets.protocol import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SpendingReport:
     """What a person, or all together (`user` empty), used of each budget; money in nano-dollars."""
 
     user: str
@@ -48,7 +48,7 @@ def usage(target: Target, by: By, *, since: float = 0, user: str | None = None) 
         return () if connection is None else books.sums(connection, by, since=since, user=user)
 
 
-def budget(target: Target, site: Site) -> tuple[Standing, ...]:
+def budget(target: Target, site: Site) -> tuple[SpendingReport, ...]:
     """How everybody stands today and this month (UTC), people first, then all together.
 
     Requests that are under way count with what is reserved for them.
@@ -69,10 +69,10 @@ def budget(target: Target, site: Site) -> tuple[Standing, ...]:
     return (*people, _standing("", site.ai.total, everybody))
 
 
-def _standing(user: str, limits: AiLimits, spent: Spent | None) -> Standing:
+def _standing(user: str, limits: AiLimits, spent: Spent | None) -> SpendingReport:
     if spent is None:
-        return Standing(user, limits)
-    return Standing(user, limits, spent.money_today, spent.money_month, spent.tokens_today)
+        return SpendingReport(user, limits)
+    return SpendingReport(user, limits, spent.money_today, spent.money_month, spent.tokens_today)
 
 
 def _left(limit: int | None, used: int) -> int | None:

@@ -13,7 +13,7 @@ from carrel.core.audit import Did
 from carrel.core.site import Site
 from carrel.errors import ConfigError
 from carrel.operations import users
-from carrel.operations.change import Asked, change
+from carrel.operations.change import Instruction, change
 from carrel.operations.users import Done
 from carrel.targets.protocol import Target, Told
 
@@ -53,7 +53,7 @@ def add(target: Target, key: NewKey, told: Told) -> Done:
 
         running = change(
             target,
-            Asked(edited, Did.AI_KEY_ADD, about=key.provider, secrets={path: key.value}),
+            Instruction(edited, Did.AI_KEY_ADD, about=key.provider, secrets={path: key.value}),
             told,
         )
     return Done(path, running=running)
@@ -68,4 +68,4 @@ def rotate(target: Target, name: str, told: Told) -> Done:
             raise ConfigError(f"There is no user {name}. Nothing was changed.")
         return edit.set_ai_token(text, name, user.ai_token + 1)
 
-    return Done(running=change(target, Asked(edited, Did.AI_KEY_ROTATE, name), told))
+    return Done(running=change(target, Instruction(edited, Did.AI_KEY_ROTATE, name), told))

@@ -10,7 +10,7 @@ import time
 
 from carrel.adapters import accounts, files
 from carrel.adapters.process import Identity
-from carrel.core.audit import Did, Entry, entries
+from carrel.core.audit import Did, Event, entries
 from carrel.targets.protocol import Target
 
 MODE = 0o600
@@ -19,11 +19,11 @@ MODE = 0o600
 
 def record(target: Target, did: Did, *, user: str = "", about: str = "") -> None:
     """Say that it is about to be done, by whoever runs this command."""
-    entry = Entry(round(time.time(), 3), accounts.at_the_terminal(), did, user, about)
+    entry = Event(round(time.time(), 3), accounts.at_the_terminal(), did, user, about)
     files.append(target.facts.layout.log_of_changes, entry.line, Identity.ours(), MODE)
 
 
-def read(target: Target, *, user: str = "", since: float = 0) -> list[Entry]:
+def read(target: Target, *, user: str = "", since: float = 0) -> list[Event]:
     """What was done, the oldest first: only what was done to `user` or by `user`, if one is named.
 
     `since`: seconds since 1970, UTC.

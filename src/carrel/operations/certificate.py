@@ -176,7 +176,7 @@ def _served(offer: Offer, found: _Look) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CertificateReport:
     """The certificate that the site serves, for a report. Times are seconds since 1970.
 
     `concern`: what is wrong, and what to do; empty while all is well.
@@ -189,13 +189,13 @@ class Standing:
     concern: str
 
 
-def standing(opened: Opened) -> Standing:
+def standing(opened: Opened) -> CertificateReport:
     """How the site's certificate is."""
     facts, mode = read(opened), opened.target.facts.certificate(opened.site).source
     concern = rules.concern(
         facts, rules.wanted_names(opened.site.domain), time.time(), REMEDY[mode]
     )
-    return Standing(
+    return CertificateReport(
         source=mode.value,
         names=facts.names if facts else (),
         ends=facts.ends if facts else None,

@@ -33,7 +33,7 @@ SECRET_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Instruction:
     """What a command was asked to do.
 
     `did`, `user` and `about` are what the log says of it; None if that is in the log already. `stops`:
@@ -54,7 +54,7 @@ def unchanged(text: str, _: Site) -> str:
     return text
 
 
-def change(target: Target, asked: Asked, told: Told) -> bool:
+def change(target: Target, asked: Instruction, told: Told) -> bool:
     """Edit the configuration, and bring it about if the site is up; whether it is.
 
     Raises before anything is changed if the new configuration has a fault, or asks for more than was

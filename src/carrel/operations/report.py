@@ -10,9 +10,9 @@ from carrel.core import names
 from carrel.core.resources import File, Include, State
 from carrel.core.site import GIB, SecretFile, TlsMode, User
 from carrel.operations import certificate
-from carrel.operations.certificate import Standing
+from carrel.operations.certificate import CertificateReport
 from carrel.operations.site import Opened
-from carrel.targets.condition import Condition, Running, Usage
+from carrel.targets.condition import Condition, ResourceUsage, Running
 
 SUSPENDED = "suspended"
 
@@ -32,7 +32,7 @@ class WorkspaceReport:
     memory: str
     cpus: float
     processes: int
-    usage: Usage | None = None
+    usage: ResourceUsage | None = None
     """What it uses now; None where nobody can tell."""
 
 
@@ -50,7 +50,7 @@ class Report:
     missing_extensions: tuple[str, ...]
     shortfalls: tuple[str, ...]
     authority: str
-    certificate: Standing
+    certificate: CertificateReport
     fault: str
     """What is wrong with the configuration, if this is about what was applied last instead."""
 

@@ -25,16 +25,18 @@ SERVER_CONFIG = Path("/etc/carrel/carrel.toml")
 PLACES = (Path("carrel.toml"), SERVER_CONFIG)
 
 
-class Kind(StrEnum):
+class TargetKind(StrEnum):
     """Where a site runs (design §3)."""
 
     LOCAL = "local"
     HOST = "host"
 
     @staticmethod
-    def of(config: Path) -> Kind:
+    def of(config: Path) -> TargetKind:
         """A configuration in /etc/carrel is a server's; any other is for local mode."""
-        return Kind.HOST if config.resolve().parent == SERVER_CONFIG.parent else Kind.LOCAL
+        return (
+            TargetKind.HOST if config.resolve().parent == SERVER_CONFIG.parent else TargetKind.LOCAL
+        )
 
 
 def config_path(given: str | None) -> Path:
@@ -45,26 +47,26 @@ def config_path(given: str | None) -> Path:
     return next((path for path in PLACES if path.is_file()), PLACES[0])
 
 
-def target_at(config: Path, say: Say, target: Kind | None = None) -> Target:
+def target_at(config: Path, say: Say, target: TargetKind | None = None) -> Target:
     """The place of the site that `config` describes, or would describe."""
-    match target or Kind.of(config):
-        case Kind.LOCAL:
+    match target or TargetKind.of(config):
+        case TargetKind.LOCAL:
             # A server has no use for supervisord's client, a tenth of what a command loads.
             from carrel.targets.local.target import LocalTarget  # noqa: PLC0415
 
             return LocalTarget.of(config, say)
-        case Kind.HOST if declared.is_declared(config):
+        case TargetKind.HOST if declared.is_declared(config):
             return NixosTarget.of(config, say)
-        case Kind.HOST:
+        case TargetKind.HOST:
             return HostTarget.of(config, say)
 
 
-def editable(config: Path, say: Say, target: Kind | None = None) -> Target:
+def editable(config: Path, say: Say, target: TargetKind | None = None) -> Target:
     """The place, for a command that edits its configuration or takes it down.
 
     `Refused` where Nix declares it.
     """
-    if (target or Kind.of(config)) is Kind.HOST and declared.is_declared(config):
+    if (target or TargetKind.of(config)) is TargetKind.HOST and declared.is_declared(config):
         declared.refuse()
     return target_at(config, say, target)
 
@@ -91,7 +93,7 @@ class Opened:
     """What is wrong with the file, if this is not what it says now but what was applied last."""
 
     @staticmethod
-    def at(config: Path, say: Say, target: Kind | None = None) -> Opened:
+    def at(config: Path, say: Say, target: TargetKind | None = None) -> Opened:
         """Open the site; raises ConfigError with all faults of its configuration."""
         return Opened.of(target_at(config, say, target))
 
@@ -112,7 +114,7 @@ class Opened:
         return Opened(where, site, where.facts.machine(), where.images.wanted(site), text)
 
     @staticmethod
-    def to_read(config: Path, say: Say, target: Kind | None = None) -> Opened:
+    def to_read(config: Path, say: Say, target: TargetKind | None = None) -> Opened:
         """Open the site for a command that changes nothing in it.
 
         While its configuration has a fault, this is what was applied last, and `say` tells so.

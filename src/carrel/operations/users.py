@@ -20,7 +20,7 @@ from carrel.core.resources import (
 from carrel.core.site import Password, PasswordHash, SecretFile, Site
 from carrel.errors import ConfigError, Conflict
 from carrel.operations import audit, converge, deleting
-from carrel.operations.change import NOBODY, Asked, change, save, unchanged
+from carrel.operations.change import NOBODY, Instruction, change, save, unchanged
 from carrel.operations.site import Opened
 from carrel.targets.protocol import Target, Told
 
@@ -41,7 +41,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Newcomer:
     """What a new user is called, and how they sign their work; empty: as the configuration says."""
 
     name: str
@@ -49,7 +49,7 @@ class Person:
     email: str = ""
 
 
-def add(target: Target, person: Person, password: str | None, told: Told) -> Done:
+def add(target: Target, person: Newcomer, password: str | None, told: Told) -> Done:
     """A new user with a new password file; `password` None makes one up.
 
     Somebody who was here before has the old password again, unless another is given.
@@ -76,7 +76,7 @@ def add(target: Target, person: Person, password: str | None, told: Told) -> Don
             return longer
 
         new = {} if back else {path: password or secrets.new_password()}
-        running = change(target, Asked(edited, Did.USER_ADD, name, secrets=new), told)
+        running = change(target, Instruction(edited, Did.USER_ADD, name, secrets=new), told)
     return Done(path, running=running)
 
 
@@ -94,7 +94,7 @@ def set_password(target: Target, name: str, password: str | None, told: Told) ->
             return edit.set_password_file(text, name, f"{SECRETS}/{name}")
 
         new = {path: password or secrets.new_password()}
-        running = change(target, Asked(edited, Did.USER_PASSWORD, name, secrets=new), told)
+        running = change(target, Instruction(edited, Did.USER_PASSWORD, name, secrets=new), told)
     return Done(path, running=running)
 
 
@@ -122,7 +122,7 @@ def end_sessions(target: Target, name: str, told: Told) -> Done:
         steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))
         guard.check(steps, may_stop=frozenset({name}))
         store.apply(steps, told)
-        return Done(running=change(target, Asked(unchanged, None), told))
+        return Done(running=change(target, Instruction(unchanged, None), told))
 
 
 def _is_hash(password: Password) -> bool:
@@ -153,7 +153,7 @@ def suspend(target: Target, name: str, told: Told, *, suspended: bool) -> Done:
 
     stops = frozenset({name}) if suspended else NOBODY
     did = Did.USER_SUSPEND if suspended else Did.USER_RESUME
-    return Done(running=change(target, Asked(edited, did, name, stops=stops), told))
+    return Done(running=change(target, Instruction(edited, did, name, stops=stops), told))
 
 
 def remove(target: Target, name: str, told: Told, *, delete_data: bool) -> Done:
@@ -172,7 +172,7 @@ def remove(target: Target, name: str, told: Told, *, delete_data: bool) -> Done:
                 f"There is no user {name}. Nothing was changed.", fix=f"users here: {known}"
             )
         if not delete_data:
-            shorter = Asked(
+            shorter = Instruction(
                 lambda text, _: edit.remove_user(text, name),
                 Did.USER_REMOVE,
                 name,
@@ -188,7 +188,7 @@ def remove(target: Target, name: str, told: Told, *, delete_data: bool) -> Done:
         save(target, text)
         deleting.delete(target, name, target.store.journal.doomed[name], told)
         files.remove_file(secret_path(target, name))
-        running = change(target, Asked(unchanged, None, stops=frozenset({name})), told)
+        running = change(target, Instruction(unchanged, None, stops=frozenset({name})), told)
     return Done(running=running)
 
 

@@ -58,7 +58,7 @@ ROOT = "root"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostSurroundings:
     """Everything besides the configuration that the State depends on."""
 
     layout: HostLayout
@@ -83,7 +83,7 @@ class Surroundings:
         return secret.Tokens(SecretFile(self.layout.secret_key), self.removals)
 
 
-def state(site: Site, around: Surroundings) -> State:
+def state(site: Site, around: HostSurroundings) -> State:
     """Everything that `site` asks for on a server."""
     units = unit_files(site, around)
     return State.of(
@@ -100,7 +100,7 @@ Units = Mapping[str, UnitFile]
 """By path."""
 
 
-def unit_files(site: Site, around: Surroundings) -> dict[str, UnitFile]:
+def unit_files(site: Site, around: HostSurroundings) -> dict[str, UnitFile]:
     """Every file of a unit that `site` asks for, and of what is added to units of the operator's."""
     layout = around.layout
     return {
@@ -115,7 +115,7 @@ def unit_files(site: Site, around: Surroundings) -> dict[str, UnitFile]:
     }
 
 
-def _certificate_units(site: Site, around: Surroundings) -> dict[str, UnitFile]:
+def _certificate_units(site: Site, around: HostSurroundings) -> dict[str, UnitFile]:
     layout = around.layout
     bundle = certificate.bundle(site, layout)
     if bundle is None:
@@ -129,7 +129,7 @@ def _certificate_units(site: Site, around: Surroundings) -> dict[str, UnitFile]:
     return found
 
 
-def _gateway_units(site: Site, around: Surroundings) -> dict[str, UnitFile]:
+def _gateway_units(site: Site, around: HostSurroundings) -> dict[str, UnitFile]:
     if not site.has_gateway:
         return {}
     layout = around.layout
@@ -137,7 +137,7 @@ def _gateway_units(site: Site, around: Surroundings) -> dict[str, UnitFile]:
     return {layout.unit_file(names.GATEWAY_UNIT): systemd.gateway(layout, command)}
 
 
-def _user_units(site: Site, user: User, around: Surroundings) -> Iterator[tuple[str, UnitFile]]:
+def _user_units(site: Site, user: User, around: HostSurroundings) -> Iterator[tuple[str, UnitFile]]:
     layout, ids = around.layout, around.ids[user.name]
     root, sockets, *ai_sockets = (_mount_file(layout, p) for p in _places(site, user, layout))
     files = f"{around.image_directory}/rootfs"
@@ -178,7 +178,7 @@ def builder(layout: HostLayout, build: LocalLayout, machine: Machine) -> Iterato
     )
 
 
-def _foundation(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
+def _foundation(site: Site, around: HostSurroundings, units: Units) -> Iterator[Resource]:
     layout = around.layout
     # The directory around them is made with the lock, and holds the journal.
     for path in (layout.images, layout.editor_files, layout.engine, layout.agent):
@@ -205,7 +205,7 @@ def _foundation(site: Site, around: Surroundings, units: Units) -> Iterator[Reso
     yield _unit(names.NETWORK_UNIT, [file, read], on_change=OnChange.RELOAD)
 
 
-def _edge(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
+def _edge(site: Site, around: HostSurroundings, units: Units) -> Iterator[Resource]:
     layout = around.layout
     settings = edge.host_edge(site, layout, around.machine)
     yield from _certificate(site, around, units)
@@ -221,7 +221,7 @@ def _edge(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
     yield Include(layout.nginx, nginx.config(settings), certificate_)
 
 
-def _certificate(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
+def _certificate(site: Site, around: HostSurroundings, units: Units) -> Iterator[Resource]:
     layout = around.layout
     yield Directory(layout.tls, ROOT, 0o700)
     bundle = certificate.bundle(site, layout)
@@ -251,7 +251,7 @@ def _with_drop_ins(file: str) -> Directory:
     return Directory(file.rpartition("/")[0], ROOT, 0o755, Holds.SHARED)
 
 
-def _gateway(site: Site, around: Surroundings, units: Units) -> Iterator[Resource]:
+def _gateway(site: Site, around: HostSurroundings, units: Units) -> Iterator[Resource]:
     if not site.has_gateway:
         return
     layout, account = around.layout, names.GATEWAY_ACCOUNT
@@ -272,7 +272,7 @@ def _gateway(site: Site, around: Surroundings, units: Units) -> Iterator[Resourc
     yield _unit(names.GATEWAY_UNIT, [file], also=[__version__], after=sockets)
 
 
-def _user(site: Site, user: User, around: Surroundings, units: Units) -> Iterator[Resource]:
+def _user(site: Site, user: User, around: HostSurroundings, units: Units) -> Iterator[Resource]:
     layout, ids = around.layout, around.ids[user.name]
     account = names.account(user.name)
     yield Account(account, "/nonexistent", uid=ids.uid, first_subordinate_id=ids.first)
@@ -324,14 +324,14 @@ def _unit(
     )
 
 
-def _secret(site: Site, user: User, around: Surroundings) -> Secret:
+def _secret(site: Site, user: User, around: HostSurroundings) -> Secret:
     layout, account = around.layout, names.account(user.name)
     entries = secret.entries(site, user, around.tokens)
     fingerprint = secret.fingerprint(entries, around.fingerprints)
     return Secret(layout.secrets_file(user.name), account, entries, fingerprint)
 
 
-def workspace_of(site: Site, user: User, around: Surroundings) -> Workspace:
+def workspace_of(site: Site, user: User, around: HostSurroundings) -> Workspace:
     """The workspace of `user` on a server."""
     layout = around.layout
     placement = Placement(

@@ -40,7 +40,7 @@ from carrel.render import (
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LocalSurroundings:
     """Everything besides the configuration that the State depends on."""
 
     layout: LocalLayout
@@ -62,7 +62,7 @@ class Surroundings:
         return secret.Tokens(SecretFile(self.layout.secret_key), self.removals)
 
 
-def state(site: Site, around: Surroundings) -> State:
+def state(site: Site, around: LocalSurroundings) -> State:
     """Everything that `site` asks for in local mode."""
     return State.of(
         [
@@ -74,7 +74,7 @@ def state(site: Site, around: Surroundings) -> State:
     )
 
 
-def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _foundation(site: Site, around: LocalSurroundings) -> Iterator[Resource]:
     layout = around.layout
     account, owner = layout.account, layout.owner
     yield from engine.foundation(layout, around.machine)
@@ -102,7 +102,7 @@ def _foundation(site: Site, around: Surroundings) -> Iterator[Resource]:
     yield around.image
 
 
-def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _edge(site: Site, around: LocalSurroundings) -> Iterator[Resource]:
     layout = around.layout
     account, owner = layout.account, layout.owner
     settings = edge.local_edge(site, layout, around.machine)
@@ -132,7 +132,7 @@ def _edge(site: Site, around: Surroundings) -> Iterator[Resource]:
     )
 
 
-def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
+def _gateway(site: Site, around: LocalSurroundings) -> Iterator[Resource]:
     if not site.has_gateway:
         return
     layout, account = around.layout, around.layout.account
@@ -157,7 +157,7 @@ def _gateway(site: Site, around: Surroundings) -> Iterator[Resource]:
     )
 
 
-def _user(site: Site, user: User, around: Surroundings) -> Iterator[Resource]:
+def _user(site: Site, user: User, around: LocalSurroundings) -> Iterator[Resource]:
     layout = around.layout
     account = layout.account
     if site.has_gateway and not user.suspended:

@@ -78,7 +78,7 @@ PROXIES = Network("", "@http_proxy@", "@https_proxy@", ("@no_proxy@",))
 IMAGE = Image(names.image_reference("@image@"), "", (), ())
 
 
-SURROUNDINGS = host.Surroundings(
+SURROUNDINGS = host.HostSurroundings(
     layout=LAYOUT,
     machine=MACHINE,
     image=IMAGE,

@@ -18,7 +18,7 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ResourceUsage:
     """What a workspace uses now: bytes, seconds of CPU time, processes and threads, seconds up.
 
     None where the kernel does not count it for single workspaces.
@@ -39,7 +39,7 @@ class Running:
 
     condition: Condition
     detail: str = ""
-    usage: Usage | None = None
+    usage: ResourceUsage | None = None
 
 
 def title(name: str) -> str:

@@ -218,7 +218,7 @@ class Builder:
         return f"{self._directory}/{reference.rpartition(':')[2]}.json"
 
     def _check_room(self) -> None:
-        room = space.Room.around(self._directory)
+        room = space.FreeSpace.around(self._directory)
         if room.free < ROOM:
             raise DiskFull(
                 f"The disk at {room.mounted} ({room.source}) is too full to build the image in "

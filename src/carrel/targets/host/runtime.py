@@ -12,7 +12,7 @@ from carrel.core.layout import HostLayout
 from carrel.core.resources import State, Unit
 from carrel.core.site import Site
 from carrel.errors import NotReady
-from carrel.targets.condition import Condition, Running, Usage, title
+from carrel.targets.condition import Condition, ResourceUsage, Running, title
 from carrel.targets.waiting import until
 
 PATIENCE = 3
@@ -95,7 +95,7 @@ class HostRuntime:
             answers = state.alive and probe.healthy(self.layout.editor_socket(name))
             user = site.user(name)
             suspended = user is not None and user.suspended
-            usage = Usage(
+            usage = ResourceUsage(
                 memory=state.memory,
                 cpu_seconds=state.cpu_seconds,
                 tasks=state.tasks,

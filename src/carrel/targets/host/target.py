@@ -72,7 +72,7 @@ class HostTarget:
     def desired(self, site: Site, machine: Machine, image: Image) -> State:
         """Everything that should exist."""
         build = facts.build_layout(self.layout)
-        around = host.Surroundings(
+        around = host.HostSurroundings(
             layout=self.layout,
             machine=machine,
             image=image,

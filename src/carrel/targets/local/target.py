@@ -73,7 +73,7 @@ class LocalTarget:
 
     def desired(self, site: Site, machine: Machine, image: Image) -> State:
         """Everything that should exist."""
-        around = local.Surroundings(
+        around = local.LocalSurroundings(
             layout=self.layout,
             machine=machine,
             image=image,

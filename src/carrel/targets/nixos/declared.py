@@ -91,7 +91,7 @@ def _provider(variable: str) -> str:
 def _write(site: Site, directory: str, out: Path) -> None:
     """What a server of `site` has in `directory`, which is the same for all its users."""
     key = SecretFile(LAYOUT.secret_key)
-    around = host.Surroundings(
+    around = host.HostSurroundings(
         layout=LAYOUT,
         machine=server_machine(ipv6=True, nginx=NIXOS_NGINX),
         image=Image("", "", (), ()),
