@@ -158,6 +158,14 @@ class Debian:
         )
 
 
+PROGRAM = """\
+#!/bin/sh
+cat /usr/share/carrel-words/word
+id -un
+pwd
+test -s /etc/ssl/certs/ca-certificates.crt && echo trusts
+"""
+
 CONTROL = """\
 Package: {name}
 Version: 1.0
@@ -173,7 +181,7 @@ def debian(site: RealSite) -> Debian:
     made.package("carrel-words", {"/usr/share/carrel-words/word": "hello\n"})
     made.package(
         "carrel-says",
-        {"/usr/bin/carrel-says": "#!/bin/sh\ncat /usr/share/carrel-words/word; id -un; pwd\n"},
+        {"/usr/bin/carrel-says": PROGRAM},
         "Depends: carrel-words\n",
         "useradd --system carrel-speaker; install -d -o carrel-speaker /var/lib/carrel-says",
     )
@@ -193,11 +201,9 @@ def test_apt_installs_for_a_user_without_root(debian: Debian) -> None:
     said = debian.sh("sudo apt install -y carrel-says")
     assert "Setting up carrel-says" in said, said
     # Its data, what it needs and the account that it made are where it looks; who runs it is oneself.
-    assert debian.sh("cd ~/project && carrel-says").split() == [
-        "hello",
-        "coder",
-        "/home/coder/project",
-    ]
+    # So is whom the workspace trusts, which is a file of its own in there.
+    said = debian.sh("cd ~/project && carrel-says")
+    assert said.split() == ["hello", "coder", "/home/coder/project", "trusts"]
     assert debian.site.inside("ada", "carrel-says").split()[0] == "hello"
     assert (
         debian.sh("apt-get remove -y carrel-says >/dev/null; command -v carrel-says", status=1)
