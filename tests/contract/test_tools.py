@@ -220,10 +220,10 @@ def test_what_the_workspace_has_is_not_replaced(debian: Debian) -> None:
 
 
 def test_a_first_apt_that_was_ended_is_made_good_by_the_next(debian: Debian) -> None:
-    other = "HOME=/tmp/elsewhere"
+    other, new = "HOME=/tmp/elsewhere", "elsewhere/.local/debian.new/usr/bin"
     debian.sh(
-        f"mkdir -p elsewhere; {other} timeout --signal=KILL 0.3 apt --version;"
-        "test ! -e elsewhere/.local/debian && test -d elsewhere/.local/debian.new"
+        f"mkdir elsewhere; {other} setsid apt --version & until test -e {new}; do sleep 0.01; done;"
+        "kill -KILL -- -$!; wait; test ! -e elsewhere/.local/debian"
     )
     assert "apt" in debian.sh(f"{other} apt --version")
     debian.sh("test ! -e elsewhere/.local/debian.new && rm -rf elsewhere")
