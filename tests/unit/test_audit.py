@@ -96,8 +96,8 @@ def test_what_a_verb_did_is_in_the_log_once(server: FakeServer, did: Did) -> Non
 
 
 def test_the_table_knows_every_verb() -> None:
-    # APPLY is below; loading an image is a matter of podman's, and tried on a real server.
-    assert {*VERBS, Did.APPLY, Did.IMAGE_LOAD} == set(Did)
+    # `apply` is below, `up` with the real local mode; loading an image is a matter of podman's.
+    assert {*VERBS, Did.APPLY, Did.UP, Did.IMAGE_LOAD} == set(Did)
 
 
 def test_apply_names_whose_workspaces_it_touched_and_is_silent_when_it_did_nothing(

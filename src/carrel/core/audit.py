@@ -17,6 +17,7 @@ END_OF_TIME = 253402300800.0
 class Did(StrEnum):
     """What was done, in the words of the command that does it."""
 
+    UP = "up"
     APPLY = "apply"
     DOWN = "down"
     RETIRE = "down --remove"
@@ -51,8 +52,8 @@ class Event:
 
     @property
     def whose(self) -> frozenset[str]:
-        """The people that an `apply` was about."""
-        return frozenset(self.about.split(", ")) if self.did == Did.APPLY else frozenset()
+        """The people that an `up` or `apply` was about."""
+        return frozenset(self.about.split(", ")) if self.did in {Did.UP, Did.APPLY} else frozenset()
 
     @property
     def line(self) -> str:

@@ -38,7 +38,7 @@ def up(target: Target, told: Told) -> Plan:
         steps = prepared(opened, told)
         _check(steps, opened)
         if steps:
-            audit.record(target, Did.APPLY, about=_whose(steps))
+            audit.record(target, Did(target.facts.bring), about=_whose(steps))
         take(opened, steps, told)
     wait(opened)
     return steps
