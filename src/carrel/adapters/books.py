@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,6 +47,7 @@ class Row:
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
+_VALUES = attrgetter(*_COLUMNS)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, user TEXT NOT NULL, session TEXT NOT NULL,
@@ -139,7 +141,7 @@ def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Write rows, whether or not they are there, all or none. Raises sqlite3.Error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.executemany(_WRITE, [tuple(map(_kept, astuple(row))) for row in rows])
+        connection.executemany(_WRITE, [tuple(map(_kept, _VALUES(row))) for row in rows])
         connection.execute("COMMIT")
     except BaseException:
         # Some failures, such as a full disk, have rolled back already.
