@@ -13,7 +13,7 @@ from carrel.adapters.process import World
 from carrel.core.ids import Spans
 
 WORLD = World({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
-NOBODY_SIGNED_IN = 2**32 - 1
+LOGIN_UID, NOBODY_SIGNED_IN = Path("/proc/self/loginuid"), 2**32 - 1
 
 FIRST_ID = 1_000_000
 """Well above what useradd hands out by itself (100000 to 600100000 upwards from the bottom)."""
@@ -36,10 +36,10 @@ def exists(name: str) -> bool:
 def at_the_terminal() -> str:
     """Who is behind this process: who signed in, whatever they became since; "root" for a timer's.
 
-    The kernel remembers (proc_pid_loginuid(5)); where it does not, in a container, sudo says.
+    The kernel remembers (proc_pid_loginuid(5)); where it does not, in a container, sudo tells root.
     """
     try:
-        signed_in = int(Path("/proc/self/loginuid").read_text())
+        signed_in = int(LOGIN_UID.read_text())
     except (OSError, ValueError):
         signed_in = NOBODY_SIGNED_IN
     if signed_in == NOBODY_SIGNED_IN:

@@ -14,8 +14,10 @@ from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
+from carrel.adapters import database
+
 OPEN, CLOSED = "open", "closed"
-BUSY_SECONDS = 1.0
+VERSION = 1
 
 MOST = 2**63 - 1
 """The largest number that SQLite keeps whole (https://sqlite.org/datatype3.html)."""
@@ -57,7 +59,6 @@ CREATE TABLE IF NOT EXISTS requests (
     estimated INTEGER NOT NULL, latency_ms REAL, first_byte_ms REAL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS requests_time ON requests (time);
-PRAGMA user_version = 1;
 """
 _WRITE = (
     f"INSERT OR REPLACE INTO requests ({', '.join(_COLUMNS)}) "  # noqa: S608 - names of our own
@@ -112,16 +113,7 @@ class Sum:
 
 def writer(path: str) -> sqlite3.Connection:
     """The books, ready to be written; made if they are not there. Raises sqlite3.Error."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk before the next batch: it costs a sync, outside of any request.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return database.opened(path, _SCHEMA, VERSION)
 
 
 def settle_left_open(connection: sqlite3.Connection) -> int:
@@ -139,15 +131,8 @@ def last_id(connection: sqlite3.Connection) -> int:
 
 def write(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Write rows, whether or not they are there, all or none. Raises sqlite3.Error."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with database.whole(connection):
         connection.executemany(_WRITE, [tuple(map(_kept, _VALUES(row))) for row in rows])
-        connection.execute("COMMIT")
-    except BaseException:
-        # Some failures, such as a full disk, have rolled back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _kept(value: object) -> object:
@@ -193,7 +178,9 @@ def reader(path: str) -> sqlite3.Connection | None:
     """The books to read, also while the gateway writes them; None if there are none yet."""
     if not Path(path).is_file():
         return None
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    connection = sqlite3.connect(
+        f"file:{quote(path)}?mode=ro", uri=True, timeout=database.BUSY_SECONDS
+    )
     try:
         made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone()
     except BaseException:

@@ -50,7 +50,7 @@ def log(file: Path, user: str, since: float, *, as_json: bool) -> None:
     """Who did what to this site, the oldest first: every command that changed something."""
     found = audit.read(target_at(file, console.note), user=user, since=since)
     if as_json:
-        console.result_json([{**asdict(entry), "at": _written(entry.at)} for entry in found])
+        console.result_json([{**asdict(event), "at": _written(event.at)} for event in found])
         return
     if not found:
         console.note("Nothing was done that the log knows of.")

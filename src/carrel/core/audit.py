@@ -1,4 +1,4 @@
-"""What somebody did to a site: the entries of `carrel log`, and the line that each is kept as.
+"""What somebody did to a site: the events of `carrel log`, and the line that each is kept as.
 
 Used by operations.audit. Pure; who somebody is, and what time it is, is found out there.
 """
@@ -57,11 +57,15 @@ class Event:
 
     @property
     def line(self) -> str:
-        """How it is kept."""
-        return json.dumps({key: value for key, value in asdict(self).items() if value != ""}) + "\n"
+        """How it is kept: on a line that it begins itself.
+
+        A line before it that was not written to its end does not become a part of it (RFC 7464 has the
+        same reason).
+        """
+        return "\n" + json.dumps({key: value for key, value in asdict(self).items() if value != ""})
 
 
-def entries(text: str) -> Iterator[Event]:
+def events(text: str) -> Iterator[Event]:
     """What was kept, the oldest first.
 
     A line that says nothing, such as one that a power cut left in its middle, is passed over: it must

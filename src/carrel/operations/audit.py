@@ -1,7 +1,7 @@
 """Who did what to a site, and when: every verb that changes one says so, and `carrel log` reads it.
 
-An entry is written when nothing stands in the way any more, and before the first effect: what was begun
-and ended half-way is in the log too. Where it cannot be written, nothing is done.
+An event is written down when nothing stands in the way any more, and before the first effect: what was
+begun and ended half-way is in the log too. Where it cannot be written, nothing is done.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 
 from carrel.adapters import accounts, files
 from carrel.adapters.process import Identity
-from carrel.core.audit import Did, Event, entries
+from carrel.core.audit import Did, Event, events
 from carrel.targets.protocol import Target
 
 MODE = 0o600
@@ -19,8 +19,8 @@ MODE = 0o600
 
 def record(target: Target, did: Did, *, user: str = "", about: str = "") -> None:
     """Say that it is about to be done, by whoever runs this command."""
-    entry = Event(round(time.time(), 3), accounts.at_the_terminal(), did, user, about)
-    files.append(target.facts.layout.log_of_changes, entry.line, Identity.ours(), MODE)
+    event = Event(round(time.time(), 3), accounts.at_the_terminal(), did, user, about)
+    files.append(target.facts.layout.log_of_changes, event.line, Identity.ours(), MODE)
 
 
 def read(target: Target, *, user: str = "", since: float = 0) -> list[Event]:
@@ -28,9 +28,9 @@ def read(target: Target, *, user: str = "", since: float = 0) -> list[Event]:
 
     `since`: seconds since 1970, UTC.
     """
-    kept = entries(files.own_text(target.facts.layout.log_of_changes) or "")
+    kept = events(files.own_text(target.facts.layout.log_of_changes) or "")
     return [
-        entry
-        for entry in kept
-        if entry.at >= since and (not user or user in {entry.user, entry.who} | entry.whose)
+        event
+        for event in kept
+        if event.at >= since and (not user or user in {event.user, event.who} | event.whose)
     ]

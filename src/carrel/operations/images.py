@@ -46,10 +46,11 @@ def use(target: Target, built: Built, told: Told) -> None:
 def load(target: Target, archive: Path, told: Told) -> Built:
     """Keep an image that `podman save` or `docker save` wrote beside the others."""
     server(target)
-    built = target.images.load(archive, told)
+    if not archive.is_file():
+        raise ConfigError(f"There is no file {archive}. Nothing was changed.")
     with target.store.locked():
-        audit.record(target, Did.IMAGE_LOAD, about=digest_of(built.reference))
-    return built
+        audit.record(target, Did.IMAGE_LOAD, about=archive.name)
+        return target.images.load(archive, told)
 
 
 def rollback(target: Target, told: Told) -> Built:

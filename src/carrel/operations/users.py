@@ -113,14 +113,15 @@ def end_sessions(target: Target, name: str, told: Told) -> Done:
                 "does. Nothing was changed.",
                 fix=f"give a new one with `carrel user passwd {name}`: that ends them too",
             )
-        audit.record(target, Did.USER_LOGOUT, user=name)
         if target.declared is not None:
+            audit.record(target, Did.USER_LOGOUT, user=name)
             target.declared.end_sessions(opened.site, name)
             return Done(running=True)
         store = target.store
         now = store.observe()
         steps = diff(now, State.of(r for r in now if not _knows_session(r, name)))
         guard.check(steps, may_stop=frozenset({name}))
+        audit.record(target, Did.USER_LOGOUT, user=name)
         store.apply(steps, told)
         return Done(running=change(target, Instruction(unchanged, None), told))
 

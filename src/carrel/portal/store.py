@@ -8,16 +8,14 @@ all raise sqlite3.Error. All values are bound, none is ever part of a statement.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, fields
 
+from carrel.adapters import database
 from carrel.portal.sessions import Life, Session
 
-BUSY_SECONDS = 1.0
 VERSION = 1
 _COLUMNS = ", ".join(field.name for field in fields(Session))
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     digest TEXT PRIMARY KEY, user TEXT NOT NULL, host TEXT NOT NULL, parent TEXT NOT NULL,
     born REAL NOT NULL, seen REAL NOT NULL, browser TEXT NOT NULL, address TEXT NOT NULL
@@ -37,46 +35,12 @@ CREATE TABLE IF NOT EXISTS passwords (
 CREATE TABLE IF NOT EXISTS browsers (
     digest TEXT PRIMARY KEY, user TEXT NOT NULL, seen REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
 """
 
 
-class Newer(Exception):
-    """The file was written by a later version, which may mean other things by it."""
-
-
 def opened(path: str) -> sqlite3.Connection:
-    """The store, made if it is not there. Raises `Newer`."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    try:
-        _check_version(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        # Who was told that a session has ended is not told a lie by a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_version(connection: sqlite3.Connection, path: str) -> None:
-    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > VERSION:
-        raise Newer(f"{path} is of version {found}; this Carrel knows {VERSION}")
-
-
-@contextmanager
-def _whole(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # A full disk has rolled back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    """The store, made if it is not there."""
+    return database.opened(path, _SCHEMA, VERSION)
 
 
 # -- sessions ------------------------------------------------------------------------------
@@ -136,7 +100,7 @@ def end_all(connection: sqlite3.Connection, user: str, but: str = "") -> frozens
 
 def forget_ended(connection: sqlite3.Connection, now: float, life: Life) -> frozenset[str]:
     """Take out what has ended by itself: sessions, invitations, codes; the digests of the sessions."""
-    with _whole(connection):
+    with database.whole(connection):
         connection.execute("DELETE FROM invitations WHERE ends <= ?", (now,))
         connection.execute("DELETE FROM codes WHERE ends <= ?", (now,))
         return _gone(
@@ -176,7 +140,7 @@ def join(connection: sqlite3.Connection, digest: str, password: str, now: float)
 
     Of two at once, one joins.
     """
-    with _whole(connection):
+    with database.whole(connection):
         row = connection.execute(
             "DELETE FROM invitations WHERE digest = ? AND ends > ? RETURNING user", (digest, now)
         ).fetchone()
@@ -206,7 +170,7 @@ def password(connection: sqlite3.Connection, user: str) -> str | None:
 
 def remove(connection: sqlite3.Connection, user: str) -> frozenset[str]:
     """Take somebody out with all that is theirs: who has the name next begins anew; ended sessions."""
-    with _whole(connection):
+    with database.whole(connection):
         for table in ("invitations", "passwords", "browsers"):
             connection.execute(f"DELETE FROM {table} WHERE user = ?", (user,))  # noqa: S608
         connection.execute("DELETE FROM codes WHERE host = ?", (user,))

@@ -13,7 +13,7 @@ from carrel.core.layout import HostLayout, LocalLayout
 from carrel.core.plan import diff
 from carrel.core.resources import Image, State
 from carrel.core.site import Site
-from carrel.errors import ConfigError, Refused
+from carrel.errors import Refused
 from carrel.render import engine, host
 from carrel.targets import facts, images
 from carrel.targets.host.backend import Host
@@ -75,8 +75,6 @@ class HostImages:
 
     def load(self, archive: Path, told: Told) -> Built:
         """Unpack an image that `podman save` or `docker save` wrote, and keep it beside the others."""
-        if not archive.is_file():
-            raise ConfigError(f"There is no file {archive}. Nothing was changed.")
         with self.host.locked():
             podman = self._builder_podman(told)
             self.say("reading the archive")
